@@ -1,0 +1,131 @@
+//! The S3 server of the tests on its own, so that any client can be pointed at it:
+//!
+//! ```text
+//! cargo run --release --example server -- --bucket photos --objects 20000
+//! ```
+//!
+//! It holds everything in memory and forgets it on Ctrl-C.
+#![allow(clippy::print_stdout, reason = "the endpoint on standard output is its interface")]
+
+use std::io;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use s3bulk_test_server::{Account, Config, Fault, Object, Operation, Rule, Server, Store, When};
+
+/// Run an S3 server in memory until Ctrl-C
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The port on 127.0.0.1; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    port: u16,
+
+    /// Create this bucket; may be given several times
+    #[arg(long = "bucket", value_name = "NAME")]
+    buckets: Vec<String>,
+
+    /// Fill the first bucket with so many small objects in folders
+    #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "buckets")]
+    objects: u64,
+
+    /// Wait so long before every answer
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    latency_ms: u64,
+
+    /// Let in only requests signed with this key; everybody is let in without it
+    #[arg(long, value_name = "KEY", requires = "secret_key")]
+    access_key: Option<String>,
+
+    /// The secret half of the access key
+    #[arg(long, value_name = "SECRET", requires = "access_key")]
+    secret_key: Option<String>,
+
+    /// Fail an operation at random, such as CopyObject:slow-down:0.01; may be given several times
+    ///
+    /// The operation is named as S3 names it, or `any`. The kinds are slow-down,
+    /// too-many-requests, internal-error, service-unavailable, reset-before, reset-after,
+    /// error-in-200, empty-200, malformed-xml and truncated.
+    #[arg(long = "fault", value_name = "OPERATION:KIND:PROBABILITY")]
+    faults: Vec<RandomFault>,
+}
+
+/// A fault as it is typed.
+#[derive(Clone, Debug)]
+struct RandomFault {
+    operation: Option<Operation>,
+    fault: Fault,
+    probability: f64,
+}
+
+impl FromStr for RandomFault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<RandomFault, String> {
+        let [operation, kind, probability] = text.split(':').collect::<Vec<_>>()[..] else {
+            return Err("a fault is OPERATION:KIND:PROBABILITY".to_owned());
+        };
+        let probability = probability.parse().ok().filter(|value| (0.0..=1.0).contains(value));
+        Ok(RandomFault {
+            operation: operation_named(operation)?,
+            fault: fault_named(kind)?,
+            probability: probability.ok_or("a probability is a number from 0 to 1")?,
+        })
+    }
+}
+
+fn operation_named(name: &str) -> Result<Option<Operation>, String> {
+    if name == "any" {
+        return Ok(None);
+    }
+    let found = Operation::ALL.iter().find(|operation| operation.as_str().eq_ignore_ascii_case(name));
+    found.copied().map(Some).ok_or_else(|| format!("no operation is named {name:?}"))
+}
+
+fn fault_named(name: &str) -> Result<Fault, String> {
+    Ok(match name {
+        "slow-down" => Fault::SlowDown,
+        "too-many-requests" => Fault::TooManyRequests,
+        "internal-error" => Fault::InternalError,
+        "service-unavailable" => Fault::ServiceUnavailable,
+        "reset-before" => Fault::ResetBefore,
+        "reset-after" => Fault::ResetAfter,
+        "error-in-200" => Fault::ErrorIn200,
+        "empty-200" => Fault::Empty200,
+        "malformed-xml" => Fault::MalformedXml,
+        "truncated" => Fault::Truncated,
+        _ => return Err(format!("no fault is named {name:?}")),
+    })
+}
+
+/// A hundred objects to a folder, a hundred folders to a folder of folders.
+fn fill(store: &Store, bucket: &str, objects: u64) {
+    for number in 0..objects {
+        let key = format!("{:03}/{:03}/object-{number:08}.txt", number / 10_000, number / 100 % 100);
+        store.put(bucket, &key, Object::new(format!("object {number}\n")).content_type("text/plain"));
+    }
+}
+
+fn main() -> io::Result<()> {
+    let arguments = Arguments::parse();
+    let account = arguments.access_key.zip(arguments.secret_key);
+    let server = Server::start_with(Config {
+        port: arguments.port,
+        accounts: account.map(|(access_key, secret_key)| Account::new(access_key, secret_key)).into_iter().collect(),
+        latency: Duration::from_millis(arguments.latency_ms),
+        ..Config::default()
+    })?;
+    for bucket in &arguments.buckets {
+        server.store().create_bucket(bucket);
+    }
+    if let Some(first) = arguments.buckets.first() {
+        fill(server.store(), first, arguments.objects);
+    }
+    for RandomFault { operation, fault, probability } in arguments.faults {
+        let when = When::Probability(probability);
+        server.faults().add(Rule { operation, when, ..Rule::always(fault) });
+    }
+    println!("{}", server.endpoint());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(tokio::signal::ctrl_c())
+}

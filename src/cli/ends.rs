@@ -1,0 +1,237 @@
+//! The flags that say how the two ends are reached. Each has a plain form for both, and a form for
+//! one end that wins over it.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use crate::model::{Error, Location, Mapping, Target, escape_key};
+use crate::op::{Copy, CopySource, Side, Via, choose};
+use crate::pace::{ByteBudget, Pacer};
+use crate::source::Source;
+use crate::store::{Addressing, Bucket, End, EndConfig, PageRequest};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AddressingArg {
+    Auto,
+    Path,
+    Virtual,
+}
+
+impl From<AddressingArg> for Addressing {
+    fn from(arg: AddressingArg) -> Self {
+        match arg {
+            AddressingArg::Auto => Self::Auto,
+            AddressingArg::Path => Self::Path,
+            AddressingArg::Virtual => Self::Virtual,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Both ends (the usual AWS configuration applies: environment, profiles, SSO, IMDS)")]
+pub(super) struct EndArgs {
+    /// Endpoint of both ends, as http://host:port
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+    /// Region of both ends; a bucket elsewhere is found all the same
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Profile of the AWS configuration files for both ends
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Send unsigned requests: for public buckets
+    #[arg(long)]
+    no_sign_request: bool,
+    /// Accept that the requester pays
+    #[arg(long)]
+    request_payer: bool,
+    /// Where the bucket's name goes; auto: in the path on endpoints of your own
+    #[arg(long, value_enum, value_name = "STYLE")]
+    addressing_style: Option<AddressingArg>,
+    /// Account id that must own the buckets
+    #[arg(long, value_name = "ACCOUNT")]
+    expected_bucket_owner: Option<String>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    dest: DestArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The source, where it differs")]
+struct SourceArgs {
+    /// Endpoint of the source
+    #[arg(long, value_name = "URL")]
+    source_endpoint_url: Option<String>,
+    /// Region of the source
+    #[arg(long, value_name = "REGION")]
+    source_region: Option<String>,
+    /// Profile for the source
+    #[arg(long, value_name = "NAME")]
+    source_profile: Option<String>,
+    /// Send unsigned requests to the source
+    #[arg(long)]
+    source_no_sign_request: bool,
+    /// Accept that the requester pays for the source
+    #[arg(long)]
+    source_request_payer: bool,
+    /// Where the bucket's name goes at the source
+    #[arg(long, value_enum, value_name = "STYLE")]
+    source_addressing_style: Option<AddressingArg>,
+    /// Account id that must own the source
+    #[arg(long, value_name = "ACCOUNT")]
+    source_expected_bucket_owner: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The destination, where it differs")]
+struct DestArgs {
+    /// Endpoint of the destination
+    #[arg(long, value_name = "URL")]
+    dest_endpoint_url: Option<String>,
+    /// Region of the destination
+    #[arg(long, value_name = "REGION")]
+    dest_region: Option<String>,
+    /// Profile for the destination
+    #[arg(long, value_name = "NAME")]
+    dest_profile: Option<String>,
+    /// Send unsigned requests to the destination
+    #[arg(long)]
+    dest_no_sign_request: bool,
+    /// Accept that the requester pays for the destination
+    #[arg(long)]
+    dest_request_payer: bool,
+    /// Where the bucket's name goes at the destination
+    #[arg(long, value_enum, value_name = "STYLE")]
+    dest_addressing_style: Option<AddressingArg>,
+    /// Account id that must own the destination
+    #[arg(long, value_name = "ACCOUNT")]
+    dest_expected_bucket_owner: Option<String>,
+}
+
+impl EndArgs {
+    /// How the source is reached.
+    pub(super) fn source(&self) -> EndConfig {
+        let own = &self.source;
+        let addressing = own.source_addressing_style.or(self.addressing_style);
+        EndConfig {
+            endpoint_url: own.source_endpoint_url.clone().or_else(|| self.endpoint_url.clone()),
+            region: own.source_region.clone().or_else(|| self.region.clone()),
+            profile: own.source_profile.clone().or_else(|| self.profile.clone()),
+            no_sign_request: own.source_no_sign_request || self.no_sign_request,
+            request_payer: own.source_request_payer || self.request_payer,
+            addressing: addressing.map(Addressing::from).unwrap_or_default(),
+            expected_bucket_owner: own
+                .source_expected_bucket_owner
+                .clone()
+                .or_else(|| self.expected_bucket_owner.clone()),
+        }
+    }
+
+    /// How the destination is reached.
+    pub(super) fn dest(&self) -> EndConfig {
+        let own = &self.dest;
+        let addressing = own.dest_addressing_style.or(self.addressing_style);
+        EndConfig {
+            endpoint_url: own.dest_endpoint_url.clone().or_else(|| self.endpoint_url.clone()),
+            region: own.dest_region.clone().or_else(|| self.region.clone()),
+            profile: own.dest_profile.clone().or_else(|| self.profile.clone()),
+            no_sign_request: own.dest_no_sign_request || self.no_sign_request,
+            request_payer: own.dest_request_payer || self.request_payer,
+            addressing: addressing.map(Addressing::from).unwrap_or_default(),
+            expected_bucket_owner: own
+                .dest_expected_bucket_owner
+                .clone()
+                .or_else(|| self.expected_bucket_owner.clone()),
+        }
+    }
+
+    /// Loads both ends; one that is reached as the other is loaded once.
+    ///
+    /// # Errors
+    /// Those of [`End::load`].
+    pub(super) async fn load(&self) -> Result<(Arc<End>, Arc<End>), Error> {
+        let (source, dest) = (self.source(), self.dest());
+        if source == dest {
+            let both = Arc::new(End::load("", source).await?);
+            return Ok((Arc::clone(&both), both));
+        }
+        let (source, dest) = tokio::try_join!(End::load("source", source), End::load("destination", dest))?;
+        Ok((Arc::new(source), Arc::new(dest)))
+    }
+
+    /// Whether the source is reached with other credentials than the destination.
+    pub(super) fn source_has_own_credentials(&self) -> bool {
+        let (source, dest) = (self.source(), self.dest());
+        source.profile != dest.profile || source.no_sign_request != dest.no_sign_request
+    }
+}
+
+/// What the choice of a way depends on, before any bucket is opened.
+pub(super) fn side(end: &End) -> Side<'_> {
+    Side { endpoint: end.endpoint(), region: end.region() }
+}
+
+/// Opens the buckets of a copy.
+pub(super) struct Open<'a> {
+    pub(super) source: &'a End,
+    pub(super) dest: &'a End,
+    pub(super) pacer: &'a Arc<Pacer>,
+    pub(super) via: Via,
+    pub(super) memory: u64,
+    pub(super) strict_source: bool,
+    pub(super) may_fall_back: bool,
+}
+
+impl Open<'_> {
+    /// Opens the destination and all sources, each bucket once, and chooses the way of each.
+    ///
+    /// # Errors
+    /// [`Error::Unworkable`] for a bucket that is not there, or one object that is not.
+    pub(super) async fn all(
+        &self,
+        locations: Vec<Location>,
+        mappings: Vec<Mapping>,
+        dest: &Location,
+    ) -> Result<(Vec<Source>, Copy), Error> {
+        let dest = self.dest.bucket(&dest.bucket, self.pacer).await?;
+        let mut buckets: Vec<Bucket> = Vec::new();
+        let (mut sources, mut copies) = (Vec::new(), Vec::new());
+        for ((location, mapping), index) in locations.into_iter().zip(mappings).zip(0..) {
+            let known = buckets.iter().find(|bucket| bucket.name() == location.bucket);
+            let bucket = match known {
+                Some(bucket) => bucket.clone(),
+                None => self.source.bucket(&location.bucket, self.pacer).await?,
+            };
+            buckets.push(bucket.clone());
+            check_object(&bucket, &location).await?;
+            let from = Side { endpoint: self.source.endpoint(), region: bucket.region() };
+            let to = Side { endpoint: self.dest.endpoint(), region: dest.region() };
+            copies.push(CopySource { bucket: bucket.clone(), mapping, way: choose(self.via, from, to) });
+            sources.push(Source { index, bucket, location });
+        }
+        let budget = ByteBudget::new(self.memory);
+        Ok((sources, Copy::new(copies, dest, budget, self.strict_source, self.may_fall_back)))
+    }
+}
+
+/// A source that names one object must be there; where it is a prefix that lacks its slash, say so.
+async fn check_object(bucket: &Bucket, location: &Location) -> Result<(), Error> {
+    let Target::Object(key) = &location.target else { return Ok(()) };
+    let Err(error) = bucket.head(key).await else { return Ok(()) };
+    let shown = escape_key(&location.to_string());
+    if !error.is_missing() {
+        return Err(Error::Unworkable(format!("{shown} cannot be read: {}: {}", error.code, error.message)));
+    }
+    let folder = format!("{key}/");
+    let request = PageRequest { prefix: &folder, max_keys: Some(1), ..PageRequest::default() };
+    let hint = match bucket.list(&request).await {
+        Ok(page) if !page.objects.is_empty() => {
+            format!(": there are objects under {shown}/, add the slash to copy them")
+        }
+        _ => String::new(),
+    };
+    Err(Error::Unworkable(format!("there is no object {shown}{hint}")))
+}

@@ -1,0 +1,71 @@
+//! What the machine gives: signals, open files, folders.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::exit::Exit;
+use crate::job::{Signal, Stop};
+use crate::model::Error;
+use crate::report::Terminal;
+
+/// Open files that are not connections: the checkpoint, its lock, the failures, the standard ones,
+/// DNS look-ups.
+const OTHER_FILES: u64 = 64;
+
+/// Open files that a request may need: a connection at each end.
+const FILES_PER_REQUEST: u64 = 2;
+
+/// Raises the limit of open files as far as it goes, and lowers `concurrency` to what then fits.
+pub(super) fn fit_open_files(concurrency: usize) -> usize {
+    let want = (concurrency as u64).saturating_mul(FILES_PER_REQUEST).saturating_add(OTHER_FILES);
+    let Ok(limit) = rlimit::increase_nofile_limit(want) else { return concurrency };
+    let fits = usize::try_from(limit.saturating_sub(OTHER_FILES) / FILES_PER_REQUEST).unwrap_or(usize::MAX).max(1);
+    if fits < concurrency {
+        tracing::warn!("only {limit} files may be open: --concurrency is {fits}");
+    }
+    concurrency.min(fits)
+}
+
+/// Where checkpoints are kept: `$XDG_STATE_HOME/s3bulk`, or `~/.local/state/s3bulk`.
+///
+/// # Errors
+/// [`Error::Checkpoint`] where neither is known.
+pub(super) fn state_folder() -> Result<PathBuf, Error> {
+    // The XDG base directory specification: relative paths are ignored.
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .map(|base| base.join("s3bulk"))
+        .ok_or_else(|| {
+            Error::Checkpoint(
+                "there is no place for the checkpoint, since neither XDG_STATE_HOME nor HOME is set: name one with \
+                 --checkpoint FILE, or give --no-checkpoint"
+                    .to_owned(),
+            )
+        })
+}
+
+/// Listens for signals from now on: the first asks the run to end, the second ends the process.
+///
+/// # Errors
+/// [`Error::Internal`] where signals cannot be listened for.
+pub(super) fn watch_signals(stop: Stop, terminal: Terminal) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::Internal(format!("cannot listen for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::spawn(async move {
+        loop {
+            let signal = tokio::select! {
+                Some(()) = interrupt.recv() => Signal::Interrupt,
+                Some(()) = terminate.recv() => Signal::Terminate,
+                else => return,
+            };
+            if !stop.ask(signal) {
+                std::process::exit(Exit::from(signal).code().into());
+            }
+            terminal.line("ending: waiting for the requests under way (once more to end at once)");
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! What was typed becomes a resolved job. One file for each verb; `clap` is used in this room only.
+
+mod copy;
+mod ends;
+mod exit;
+mod hints;
+mod jobs;
+mod machine;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::model::Error;
+use crate::report::Terminal;
+use exit::Exit;
+
+/// Copy objects in bulk between S3 buckets, resumably
+#[derive(Debug, Parser)]
+#[command(name = "s3bulk", version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 all done, 2 usage, 3 some objects failed, 10 no work possible
+(credentials, bucket, endpoint), 11 the checkpoint cannot be used, 130 and 143
+interrupted by SIGINT and SIGTERM (run the same command again to resume), 1 a bug";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Copy(Box<copy::CopyArgs>),
+    Jobs(jobs::JobsArgs),
+}
+
+/// Runs the command line `args`, the program's name first, and returns its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; that nobody reads them is none either.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let terminal = Terminal::default();
+    let exit = match cli.verb {
+        Verb::Copy(copy) => {
+            log(copy.verbosity(), &terminal);
+            copy::run(*copy, &args, &terminal)
+        }
+        Verb::Jobs(jobs) => jobs::run(&jobs, &terminal),
+    };
+    exit.into()
+}
+
+/// The log of this program only: other crates' logs may hold what must not be shown.
+fn log(verbosity: u8, terminal: &Terminal) {
+    let level = match verbosity {
+        0 => Level::WARN,
+        1 => Level::INFO,
+        _ => Level::DEBUG,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(terminal.clone()).with_ansi(false).with_target(false);
+    let filter = Targets::new().with_target("s3bulk", level);
+    // A second log in one process (the library in a test) keeps the first.
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+}
+
+/// Prints why a command ended and returns its exit code.
+fn report_error(error: &Error, terminal: &Terminal) -> Exit {
+    terminal.line(&format!("s3bulk: {error}"));
+    Exit::from(error)
+}

@@ -1,0 +1,356 @@
+//! The one task that hands items out, takes their outcomes in, and owns the journal, the counts
+//! and the report. At most twice the concurrency of items is open at once.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::sync::Syncer;
+use super::{Limits, Stop, ending};
+use crate::journal::{Journal, Ticket};
+use crate::model::{Class, Error, Item, Outcome, Range, RequestError, Tally};
+use crate::op::Op;
+use crate::pace::Pacer;
+use crate::report::{FailuresFile, Progress, Report};
+use crate::source::{self, Source, Yield};
+
+/// How often outcomes are written to the checkpoint: with the time after which an item is parked,
+/// this bounds what a kill repeats.
+const FLUSH_EVERY: Duration = Duration::from_millis(25);
+
+/// Messages of the listers that may wait: with 100 items each, what listing runs ahead of copying.
+const FEED: usize = 32;
+
+/// Ranges that a job is cut into at most, by the guess from one page of folders.
+const MAX_RANGES: usize = 64;
+
+/// What this run counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    /// Items that the sources yielded.
+    pub(super) listed: u64,
+    /// What became of them.
+    pub(super) tally: Tally,
+}
+
+/// An item that came to its end.
+type Ended = (Ticket, Arc<Item>, Outcome);
+
+/// The state of a run.
+pub(super) struct Dispatcher<O> {
+    op: Arc<O>,
+    sources: Vec<Arc<Source>>,
+    journal: Journal,
+    syncer: Syncer,
+    failures: FailuresFile,
+    report: Report,
+    pacer: Arc<Pacer>,
+    limits: Limits,
+    stop: CancellationToken,
+    counts: Counts,
+    resumed: u64,
+    retried: bool,
+    /// Ranges of the pass that no lister has begun.
+    waiting: VecDeque<usize>,
+    /// Ranges of the pass that are not exhausted.
+    unlisted: usize,
+    /// Items that were yielded and not begun.
+    ready: VecDeque<(Ticket, Arc<Item>)>,
+    open: JoinSet<Ended>,
+    listers: JoinSet<()>,
+    error: Option<Error>,
+}
+
+impl<O: Op> Dispatcher<O> {
+    #[allow(clippy::too_many_arguments, reason = "the parts of a job, taken over once")]
+    pub(super) fn new(
+        op: Arc<O>,
+        sources: Vec<Source>,
+        journal: Journal,
+        failures: FailuresFile,
+        report: Report,
+        pacer: Arc<Pacer>,
+        limits: Limits,
+        stop: &Stop,
+    ) -> Self {
+        let resumed = journal.resumed().map_or(0, Tally::settled);
+        Self {
+            op,
+            sources: sources.into_iter().map(Arc::new).collect(),
+            journal,
+            syncer: Syncer::new(),
+            failures,
+            report,
+            pacer,
+            limits,
+            stop: stop.token.clone(),
+            counts: Counts::default(),
+            resumed,
+            retried: false,
+            waiting: VecDeque::new(),
+            unlisted: 0,
+            ready: VecDeque::new(),
+            open: JoinSet::new(),
+            listers: JoinSet::new(),
+            error: None,
+        }
+    }
+
+    /// Works through all passes: over `whole`, if the job is new, or over what is left; then over
+    /// the failures of earlier runs.
+    ///
+    /// # Errors
+    /// What made it impossible to go on. The run has drained by then.
+    pub(super) async fn passes(&mut self, whole: Vec<Range>) -> Result<(), Error> {
+        let (ranges, reopened) = if self.journal.is_planned() {
+            (self.journal.track_recorded(), self.journal.open_items())
+        } else {
+            (self.journal.plan(whole)?, Vec::new())
+        };
+        self.show_failures_so_far()?;
+        self.pass(ranges, reopened).await?;
+        while let Some(range) = self.journal.failures_to_retry().filter(|_| !self.stop.is_cancelled()) {
+            self.retried = true;
+            let ranges = self.journal.plan(vec![range])?;
+            self.pass(ranges, Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// One pass. Returns when all of it is done, or when the run has drained.
+    async fn pass(&mut self, ranges: Vec<usize>, reopened: Vec<Item>) -> Result<(), Error> {
+        self.unlisted = ranges.len();
+        self.waiting = ranges.into();
+        self.counts.listed += reopened.len() as u64;
+        self.ready = reopened.into_iter().map(|item| (Ticket::Reopened, Arc::new(item))).collect();
+        let (sender, mut feed) = mpsc::channel(FEED);
+        let mut tick = tokio::time::interval(FLUSH_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.is_drained() {
+            self.begin_listers(&sender)?;
+            self.begin_items();
+            let stopping = self.stop.is_cancelled();
+            // Every arm is cancel-safe: a dropped branch has taken nothing.
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled(), if !stopping => {}
+                _ = tick.tick() => self.on_tick(),
+                Some(ended) = self.open.join_next(), if !self.open.is_empty() => self.on_ended(ended),
+                Some(ended) = self.listers.join_next(), if !self.listers.is_empty() => self.on_lister(ended),
+                Some(yielded) = feed.recv(), if !stopping && self.ready.is_empty() => self.on_yield(yielded),
+            }
+        }
+        self.end_listers(feed).await;
+        self.keep(|this| this.journal.flush(None));
+        self.show();
+        self.error.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether nothing of the pass is under way and nothing more will be.
+    fn is_drained(&self) -> bool {
+        let over = self.unlisted == 0 && self.ready.is_empty();
+        self.open.is_empty() && (over || self.stop.is_cancelled())
+    }
+
+    fn begin_listers(&mut self, sender: &Sender<Yield>) -> Result<(), Error> {
+        while !self.stop.is_cancelled() && self.listers.len() < self.limits.list_concurrency {
+            let Some(index) = self.waiting.pop_front() else { break };
+            let range = self.journal.range(index).clone();
+            let sender = sender.clone();
+            if matches!(range.until, Some(crate::model::Position::Failure(_))) {
+                let failures = self.journal.failures(Some(&range))?;
+                self.listers.spawn(source::replay(failures, index, sender));
+                continue;
+            }
+            let number = usize::try_from(range.id.source).unwrap_or(usize::MAX);
+            let Some(source) = self.sources.get(number).map(Arc::clone) else {
+                return Err(Error::Checkpoint(format!(
+                    "the checkpoint names a source number {number} that this job has not"
+                )));
+            };
+            let max_ranges = MAX_RANGES / self.sources.len();
+            self.listers.spawn(source::list(source, index, range, max_ranges, sender));
+        }
+        Ok(())
+    }
+
+    fn begin_items(&mut self) {
+        while !self.stop.is_cancelled() && self.open.len() < 2 * self.limits.concurrency {
+            let Some((ticket, item)) = self.ready.pop_front() else { break };
+            let op = Arc::clone(&self.op);
+            self.open.spawn(async move {
+                let outcome = op.run(&item).await;
+                (ticket, item, outcome)
+            });
+        }
+    }
+
+    fn on_yield(&mut self, yielded: Yield) {
+        match yielded {
+            Yield::Items { range, items } => {
+                self.counts.listed += items.len() as u64;
+                for item in items {
+                    let item = Arc::new(item);
+                    let ticket = self.journal.emit(range, &item);
+                    self.ready.push_back((ticket, item));
+                }
+            }
+            Yield::Split { range, cuts } => {
+                if let Some(rest) = self.keep(|this| this.journal.split(range, cuts)) {
+                    self.unlisted += rest.len();
+                    self.waiting.extend(rest);
+                }
+            }
+            Yield::Exhausted { range } => {
+                self.unlisted -= 1;
+                self.journal.exhausted(range);
+            }
+            Yield::Broken { what, error } => self.on_broken(&what, &error),
+        }
+    }
+
+    fn on_broken(&mut self, what: &str, error: &RequestError) {
+        if error.class == Class::Interrupted {
+            return;
+        }
+        let tries = if error.attempts > 1 { format!(" (tried {} times)", error.attempts) } else { String::new() };
+        self.fail(Error::Unworkable(format!("{what} cannot be listed: {}: {}{tries}", error.code, error.message)));
+    }
+
+    fn on_ended(&mut self, ended: Result<Ended, JoinError>) {
+        let (ticket, item, outcome) = match ended {
+            Ok(ended) => ended,
+            Err(error) => return self.fail(Error::Internal(format!("an object's task ended badly: {error}"))),
+        };
+        self.counts.tally.count(&outcome);
+        match &outcome {
+            Outcome::Interrupted => return,
+            Outcome::Fatal(error) => {
+                return self.fail(Error::Unworkable(format!("the run cannot go on: {error}")));
+            }
+            Outcome::Failed(failure) => {
+                self.report.failure(failure);
+                self.keep(|this| this.failures.append(failure));
+            }
+            Outcome::Done { .. } | Outcome::Skipped(_) => {}
+        }
+        self.keep(|this| this.journal.finish(ticket, &item, outcome));
+    }
+
+    fn on_lister(&mut self, ended: Result<(), JoinError>) {
+        if let Err(error) = ended {
+            self.fail(Error::Internal(format!("a lister ended badly: {error}")));
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.keep(|this| this.journal.flush(Some(Instant::now())));
+        match self.syncer.is_due() {
+            Ok(true) => {
+                if let Some(file) = self.journal.to_sync() {
+                    self.syncer.start(file);
+                }
+            }
+            Ok(false) => {}
+            Err(error) => self.fail(self.journal.sync_failed(&error)),
+        }
+        self.show();
+    }
+
+    fn show(&mut self) {
+        let tally = &self.counts.tally;
+        self.report.progress(&Progress {
+            selected: self.counts.listed,
+            listed_all: self.unlisted == 0,
+            done: tally.done,
+            skipped: tally.skipped(),
+            failed: tally.failed,
+            bytes: tally.bytes,
+            in_flight: self.pacer.stats().in_flight(),
+            resumed: self.resumed,
+            draining: self.stop.is_cancelled(),
+        });
+    }
+
+    /// Lets the listers end: none can send any more. What they sent and was not taken is listed
+    /// again by the next run.
+    async fn end_listers(&mut self, feed: Receiver<Yield>) {
+        drop(feed);
+        while let Some(ended) = self.listers.join_next().await {
+            self.on_lister(ended);
+        }
+    }
+
+    /// Does a step that may fail for good: the first such failure drains the run, and after it
+    /// nothing more is recorded, since what follows a lost record must not be.
+    fn keep<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, Error>) -> Option<T> {
+        if matches!(self.error, Some(Error::Checkpoint(_) | Error::Internal(_))) {
+            return None;
+        }
+        step(self).map_err(|error| self.fail(error)).ok()
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.stop.cancel();
+        // A record that is lost outweighs a server that is not to be worked with.
+        let outweighs = matches!(self.error, None | Some(Error::Unworkable(_)));
+        if self.error.is_none() || (outweighs && !matches!(error, Error::Unworkable(_))) {
+            self.error = Some(error);
+        }
+    }
+
+    /// The failures of earlier runs that still stand are in the failures file from the start.
+    fn show_failures_so_far(&mut self) -> Result<(), Error> {
+        if self.journal.failures_left() == 0 {
+            return Ok(());
+        }
+        let failures = self.journal.failures(None)?;
+        self.failures.rewrite(failures.map(|failure| failure.map(|(_, failure)| failure)))
+    }
+
+    /// Ends the run: what is finished is on disk when this returns. Gives back the fault that
+    /// ended it, if one did.
+    pub(super) fn close(&mut self, worked: Result<(), Error>) -> Option<Error> {
+        let closed = match &worked {
+            Ok(()) | Err(Error::Unworkable(_)) => self.record_end(),
+            // What follows a lost record must not be recorded.
+            Err(_) => Ok(()),
+        };
+        self.report.finish();
+        worked.err().or(closed.err())
+    }
+
+    fn record_end(&mut self) -> Result<(), Error> {
+        let ending = (!self.is_unfinished()).then(|| ending(self.journal.failures_left()));
+        self.journal.close(ending)?;
+        if self.retried {
+            let failures = self.journal.failures(None)?;
+            self.failures.rewrite(failures.map(|failure| failure.map(|(_, failure)| failure)))?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is work left.
+    pub(super) fn is_unfinished(&self) -> bool {
+        let left = self.unlisted > 0 || self.counts.listed > self.counts.tally.ended();
+        self.stop.is_cancelled() && (left || self.journal.failures_to_retry().is_some())
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub(super) fn failures_left(&self) -> u64 {
+        self.journal.failures_left()
+    }
+
+    pub(super) fn failures_path(&self) -> Option<PathBuf> {
+        self.failures.path().and_then(|path| std::path::absolute(path).ok())
+    }
+}

@@ -1,0 +1,142 @@
+//! The loop that serves every verb: a source yields items in ranges, one operation runs on each,
+//! the outcomes go to one place that owns the journal and the counts, the report listens.
+//!
+//! A job is a list of passes over its ranges: the work itself, then, in a run that resumes or
+//! retries, the failures of earlier runs.
+
+mod dispatch;
+mod sync;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::{Ending, Journal};
+use crate::model::{Error, Operation, Range};
+use crate::op::Op;
+use crate::pace::Pacer;
+use crate::report::{FailuresFile, Report, Status, Summary};
+use crate::source::Source;
+use dispatch::Dispatcher;
+
+/// What asked a run to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT, as from Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// The wish to end a run: requests under way end, no more are sent.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Cancelled when the run drains, for whatever reason.
+    pub token: CancellationToken,
+    signal: Arc<OnceLock<Signal>>,
+}
+
+impl Stop {
+    /// Asks the run to end because of `signal`. `false` if it was asked before.
+    pub fn ask(&self, signal: Signal) -> bool {
+        let first = self.signal.set(signal).is_ok();
+        self.token.cancel();
+        first
+    }
+
+    /// The signal that asked, if one did.
+    pub fn signal(&self) -> Option<Signal> {
+        self.signal.get().copied()
+    }
+}
+
+/// Bounds of a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests at once; twice as many items may be open.
+    pub concurrency: usize,
+    /// Ranges that are listed at once.
+    pub list_concurrency: usize,
+}
+
+/// A job that is ready to run.
+#[derive(Debug)]
+pub struct Job {
+    /// The verb, for the summary.
+    pub verb: &'static str,
+    /// Where the items come from.
+    pub sources: Vec<Source>,
+    /// The checkpoint, open.
+    pub journal: Journal,
+    /// Where the checkpoint is kept.
+    pub checkpoint: Option<PathBuf>,
+    /// Where failures are written.
+    pub failures: FailuresFile,
+    /// What the user sees.
+    pub report: Report,
+    /// The gate of all requests.
+    pub pacer: Arc<Pacer>,
+    /// Its bounds.
+    pub limits: Limits,
+    /// How it is asked to end.
+    pub stop: Stop,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The counts.
+    pub summary: Summary,
+    /// The signal that ended it.
+    pub signal: Option<Signal>,
+    /// The fault that ended it.
+    pub error: Option<Error>,
+}
+
+impl Job {
+    /// Runs `op` on every item to the job's end, or until it is asked to stop or cannot go on.
+    ///
+    /// # Cancellation
+    /// Dropping it is like a kill: the checkpoint holds what was finished some 50 ms ago.
+    pub async fn run(self, op: impl Op) -> Finished {
+        let started = Instant::now();
+        let Self { verb, sources, journal, checkpoint, failures, report, pacer, limits, stop } = self;
+        let resumed = journal.resumed().map_or(0, crate::model::Tally::settled);
+        let mut summary = Summary::new(verb, journal.started_at().to_owned());
+        let ranges = sources.iter().map(|source| Range::whole(source.index)).collect();
+        let mut run =
+            Dispatcher::new(Arc::new(op), sources, journal, failures, report, Arc::clone(&pacer), limits, &stop);
+        let worked = run.passes(ranges).await;
+        let error = run.close(worked);
+        let (counts, failures_left) = (run.counts(), run.failures_left());
+        summary.count(counts.listed, 0, &counts.tally);
+        let signal = stop.signal().filter(|_| run.is_unfinished());
+        summary.status = match (&error, signal) {
+            (Some(_), _) => Status::Failed,
+            (None, Some(_)) => Status::Interrupted,
+            (None, None) if failures_left > 0 => Status::Partial,
+            (None, None) => Status::Complete,
+        };
+        summary.resumed = resumed;
+        let stats = pacer.stats();
+        summary.requests = Operation::ALL
+            .into_iter()
+            .map(|operation| (operation.as_str(), stats.requests(operation)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        summary.retries = stats.retries();
+        summary.throttled = stats.throttled();
+        summary.elapsed_s = started.elapsed().as_secs_f64();
+        summary.checkpoint = checkpoint;
+        summary.failures = run.failures_path();
+        summary.error = error.as_ref().map(Error::to_string);
+        Finished { summary, signal, error }
+    }
+}
+
+/// How a job that reached its end is recorded.
+fn ending(failures_left: u64) -> Ending {
+    if failures_left > 0 { Ending::Partial } else { Ending::Complete }
+}

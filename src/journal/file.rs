@@ -1,0 +1,234 @@
+//! The checkpoint file: recovered, appended to, made small again.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::failures::FailedLines;
+use super::record::{FORMAT, Record};
+use super::state::State;
+use crate::model::Error;
+
+/// The file may grow to this many bytes, and four times its live state more, before it is compacted.
+const SLACK: u64 = 1 << 20;
+const LIVE_FACTOR: u64 = 4;
+
+/// A file that was read.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    /// What it says; `None` if there is no file or nothing in it.
+    pub(super) state: Option<State>,
+    /// Its length up to the last whole line, in bytes.
+    pub(super) length: u64,
+}
+
+/// Reads a checkpoint up to its last whole line.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for a file that cannot be read, is no checkpoint, is damaged before its
+/// last line, or was written by a newer version.
+pub(super) fn recover(path: &Path) -> Result<Recovered, Error> {
+    let unreadable =
+        |error: io::Error| Error::Checkpoint(format!("the checkpoint {} cannot be read: {error}", path.display()));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Recovered { state: None, length: 0 }),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let (mut state, mut length, mut line, mut number) = (None, 0, Vec::new(), 0_u64);
+    loop {
+        line.clear();
+        number += 1;
+        let read = reader.read_until(b'\n', &mut line).map_err(unreadable)?;
+        if read == 0 {
+            return Ok(Recovered { state, length });
+        }
+        let whole = line.last() == Some(&b'\n');
+        let taken = match &mut state {
+            None => header(path, &line).map(|header| state = Some(header)),
+            Some(state) if whole => take(state, &line).map_err(|why| {
+                Error::Checkpoint(format!(
+                    "the checkpoint {} is damaged at line {number} ({why}): --restart starts the job afresh",
+                    path.display()
+                ))
+            }),
+            // Torn: what it recorded is done again.
+            Some(_) => return Ok(Recovered { state, length }),
+        };
+        match taken {
+            Ok(()) => length += read as u64,
+            // A machine that went down may leave a last line whose blocks were never written.
+            Err(_) if state.is_some() && at_end(&mut reader) => return Ok(Recovered { state, length }),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn at_end(reader: &mut BufReader<File>) -> bool {
+    reader.fill_buf().is_ok_and(<[u8]>::is_empty)
+}
+
+fn take(state: &mut State, line: &[u8]) -> Result<(), String> {
+    let record: Record = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    state.apply(&record)
+}
+
+/// The first line. Anything but a header is a file that is not ours, and must not be written to.
+fn header(path: &Path, line: &[u8]) -> Result<State, Error> {
+    let foreign = || {
+        let path = path.display();
+        Error::Checkpoint(format!(
+            "{path} is not a checkpoint of s3bulk, or is damaged: name another file, or remove it"
+        ))
+    };
+    let value: serde_json::Value = serde_json::from_slice(line).map_err(|_| foreign())?;
+    if value.get("t").and_then(|tag| tag.as_str()) != Some("job") {
+        return Err(foreign());
+    }
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(format) if format <= u64::from(FORMAT) => {}
+        Some(format) => {
+            return Err(Error::Checkpoint(format!(
+                "the checkpoint {} has format {format}, written by a newer s3bulk; this one knows {FORMAT}: use that \
+                 version, or start afresh with --restart",
+                path.display()
+            )));
+        }
+        None => return Err(foreign()),
+    }
+    match serde_json::from_value(value) {
+        Ok(Record::Job(header)) => Ok(State::new(header)),
+        _ => Err(foreign()),
+    }
+}
+
+/// A checkpoint that is written to.
+#[derive(Debug)]
+pub(super) struct JournalFile {
+    path: PathBuf,
+    file: Arc<File>,
+    length: u64,
+    /// Bytes that a compaction would keep: those of the last one, and the failures since.
+    live: u64,
+    dirty: bool,
+}
+
+impl JournalFile {
+    /// Starts the file anew; what stood there is replaced in one step.
+    pub(super) fn create(path: &Path, state: &State) -> Result<Self, Error> {
+        let mut journal = Self::placeholder(path)?;
+        journal.rewrite(state, None)?;
+        Ok(journal)
+    }
+
+    /// Goes on with a recovered file, cutting its torn end.
+    pub(super) fn reopen(path: &Path, state: &State, length: u64) -> Result<Self, Error> {
+        let mut journal = Self::placeholder(path)?;
+        let broken = |error| journal.broken(&error);
+        let file = OpenOptions::new().append(true).open(path).map_err(broken)?;
+        file.set_len(length).map_err(broken)?;
+        journal.file = Arc::new(file);
+        journal.length = length;
+        // Compacted at once: the bound on its length is counted from here.
+        let failures = journal.failed_lines(state)?;
+        journal.rewrite(state, Some(failures))?;
+        Ok(journal)
+    }
+
+    fn placeholder(path: &Path) -> Result<Self, Error> {
+        let nothing = File::open("/dev/null").map_err(|error| Error::Checkpoint(error.to_string()))?;
+        Ok(Self { path: path.to_owned(), file: Arc::new(nothing), length: 0, live: 0, dirty: false })
+    }
+
+    /// The failures that still stand, read from the file as it is now.
+    pub(super) fn failed_lines(&self, state: &State) -> Result<FailedLines, Error> {
+        FailedLines::open(&self.path, self.length, state.retried_to, state.last_failure())
+            .map_err(|error| self.broken(&error))
+    }
+
+    /// Appends whole lines, of which `live` bytes must outlast a compaction, and compacts the file
+    /// where it has grown past its bound. `state` holds these lines already.
+    pub(super) fn append(&mut self, lines: &[u8], live: u64, state: &State) -> Result<(), Error> {
+        (&*self.file).write_all(lines).map_err(|error| self.broken(&error))?;
+        self.length += lines.len() as u64;
+        self.live += live;
+        self.dirty = true;
+        if self.length > SLACK + LIVE_FACTOR * self.live {
+            let failures = self.failed_lines(state)?;
+            self.rewrite(state, Some(failures))?;
+        }
+        Ok(())
+    }
+
+    /// A handle to sync, if something was written since it was last asked for.
+    pub(super) fn to_sync(&mut self) -> Option<Arc<File>> {
+        std::mem::take(&mut self.dirty).then(|| Arc::clone(&self.file))
+    }
+
+    /// Writes the state to a new file and puts it in place: a kill leaves the one or the other.
+    fn rewrite(&mut self, state: &State, failures: Option<FailedLines>) -> Result<(), Error> {
+        let fresh = beside(&self.path, ".new");
+        let written = write_snapshot(&fresh, state, failures).and_then(|(file, length)| {
+            fs::rename(&fresh, &self.path)?;
+            sync_folder(&self.path)?;
+            Ok((file, length))
+        });
+        match written {
+            Ok((file, length)) => {
+                self.file = Arc::new(file);
+                self.length = length;
+                self.live = length;
+                self.dirty = false;
+                Ok(())
+            }
+            Err(error) => {
+                let _ = fs::remove_file(&fresh);
+                Err(self.broken(&error))
+            }
+        }
+    }
+
+    pub(super) fn broken(&self, error: &io::Error) -> Error {
+        Error::Checkpoint(format!("the checkpoint {} cannot be written: {error}", self.path.display()))
+    }
+}
+
+fn write_snapshot(path: &Path, state: &State, failures: Option<FailedLines>) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    file.set_len(0)?;
+    let mut out = io::BufWriter::new(file);
+    for record in state.snapshot() {
+        write_line(&mut out, &record)?;
+    }
+    for failure in failures.into_iter().flatten() {
+        write_line(&mut out, &Record::Failed(failure?))?;
+    }
+    if let Some(status) = state.ended {
+        write_line(&mut out, &Record::End { status, at: crate::model::now() })?;
+    }
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
+}
+
+/// One record as a line.
+pub(super) fn write_line(out: &mut impl io::Write, record: &Record) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, record)?;
+    out.write_all(b"\n")
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    PathBuf::from(name)
+}

@@ -1,0 +1,48 @@
+//! What makes two runs the same job.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Verb, source, destination and the options that change the outcome, as they were typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobIdentity {
+    /// The verb: `copy`.
+    pub verb: String,
+    /// The sources, in the order of the command line.
+    pub sources: Vec<String>,
+    /// The destination.
+    pub dest: String,
+    /// Options that change the outcome, and the endpoints of both ends.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+    /// Keeps two like jobs apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+}
+
+impl JobIdentity {
+    /// The name of the job's checkpoint where the user names none: the verb and the first 16 hex
+    /// digits of a hash over all of the identity.
+    pub fn file_name(&self) -> String {
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        let digest = Sha256::digest(&text);
+        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("{}-{hex}.jsonl", self.verb)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_identity_has_another_name() {
+        let job = JobIdentity { verb: "copy".into(), sources: vec!["s3://a/".into()], ..Default::default() };
+        let named = JobIdentity { job_id: Some("x".into()), ..job.clone() };
+        assert_eq!(job.file_name(), job.clone().file_name());
+        assert_ne!(job.file_name(), named.file_name());
+        assert!(job.file_name().starts_with("copy-") && job.file_name().len() == "copy-.jsonl".len() + 16);
+    }
+}

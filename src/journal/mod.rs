@@ -1,0 +1,65 @@
+//! The checkpoint: what is finished, so that a killed run goes on where it was.
+//!
+//! It holds no line for each object. Work is ranges; each has a *watermark*, the position up to
+//! which everything is finished. An item that others pass is *parked*: recorded as open, so that
+//! the watermark moves on; it is closed by a record of its own. A resume is the open items, then
+//! each range from its watermark. Failures are recorded with numbers, and are a range themselves
+//! when they are tried again.
+//!
+//! The rooms above see only [`Journal`]. [`record`] is the file's format, [`state`] what a file
+//! means, [`track`] decides when a watermark moves; these are pure. [`file`] does the I/O.
+
+mod failures;
+mod file;
+mod identity;
+mod lock;
+mod log;
+mod record;
+mod state;
+mod track;
+
+pub use failures::FailedItems;
+pub use identity::JobIdentity;
+pub use log::{Journal, Mode, Place};
+pub use record::Ending;
+pub use track::Ticket;
+
+use std::path::Path;
+
+use crate::model::{Error, Tally};
+
+/// What a checkpoint says about its job.
+#[derive(Clone, Debug)]
+pub struct JobInfo {
+    /// What the job does.
+    pub identity: JobIdentity,
+    /// When it was first started.
+    pub started_at: String,
+    /// Whether a process works on it now.
+    pub running: bool,
+    /// How it ended, if it did.
+    pub ended: Option<Ending>,
+    /// What its runs finished.
+    pub totals: Tally,
+    /// Objects that failed and were not mended.
+    pub failed: u64,
+}
+
+/// Reads a checkpoint without taking it over.
+///
+/// # Errors
+/// [`Error::Checkpoint`] where it cannot be read or is damaged.
+pub fn inspect(path: &Path) -> Result<JobInfo, Error> {
+    let recovered = file::recover(path)?;
+    let Some(state) = recovered.state else {
+        return Err(Error::Checkpoint(format!("{} is empty", path.display())));
+    };
+    Ok(JobInfo {
+        running: lock::is_held(path),
+        failed: state.failures_left(),
+        identity: state.header.job,
+        started_at: state.header.started_at,
+        ended: state.ended,
+        totals: state.totals,
+    })
+}

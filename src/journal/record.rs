@@ -1,0 +1,136 @@
+//! The lines of a checkpoint file: a public format with a version.
+//!
+//! Each line is one JSON object, tagged by `t`, and takes effect whole or, torn, not at all. The
+//! first is the [`Header`]. A reader refuses a higher [`FORMAT`] than its own.
+
+use serde::{Deserialize, Serialize};
+
+use super::JobIdentity;
+use crate::model::{Failure, Item, Object, Origin, Position, Range, RangeId, Tally};
+
+/// The version of the format that this program writes and reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub(super) enum Record {
+    /// The first line.
+    Job(Header),
+    /// The work of a pass begins: these are its ranges. The ranges of the pass before are finished.
+    Plan { pass: u32, ranges: Vec<Range> },
+    /// A range was cut: it keeps what is up to the first cut.
+    Split {
+        #[serde(flatten)]
+        range: RangeId,
+        cuts: Vec<Position>,
+    },
+    /// A watermark moved.
+    Mark(Mark),
+    /// An open item came to its end.
+    Close(Close),
+    /// An item is open, below the watermark (compacted files; else within a mark).
+    Open(OpenItem),
+    /// An object failed (compacted files; else within a mark or a close).
+    Failed(Recorded),
+    /// What the records before a compaction added up to.
+    Totals(Totals),
+    /// The job came to its end.
+    End { status: Ending, at: String },
+}
+
+/// What the file is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Header {
+    /// The version of the format.
+    pub(super) format: u32,
+    /// The job.
+    pub(super) job: JobIdentity,
+    /// When the job was first started, RFC 3339.
+    pub(super) started_at: String,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// All done.
+    Complete,
+    /// Some objects failed.
+    Partial,
+}
+
+/// A watermark moved: all up to `at` is finished, but for the items in `open`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    #[serde(flatten)]
+    pub(super) range: RangeId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) at: Option<Position>,
+    /// The range is finished, but for the items that are open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) end: bool,
+    /// What was finished between the last mark and this one.
+    #[serde(flatten)]
+    pub(super) tally: Tally,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) open: Vec<OpenItem>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) failures: Vec<Recorded>,
+}
+
+/// An item that the watermark has passed and that is not finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OpenItem {
+    pub(super) source: u32,
+    pub(super) at: Position,
+    #[serde(flatten)]
+    pub(super) object: Object,
+}
+
+impl From<&Item> for OpenItem {
+    fn from(item: &Item) -> Self {
+        Self { source: item.source, at: item.position(), object: item.object.clone() }
+    }
+}
+
+impl From<&OpenItem> for Item {
+    fn from(open: &OpenItem) -> Self {
+        let origin = match open.at {
+            Position::Key(_) => Origin::Listing,
+            Position::Failure(number) => Origin::Failure(number),
+        };
+        Self { source: open.source, origin, object: open.object.clone() }
+    }
+}
+
+/// The end of an open item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Close {
+    pub(super) source: u32,
+    pub(super) at: Position,
+    #[serde(flatten)]
+    pub(super) tally: Tally,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<Box<Recorded>>,
+}
+
+/// A failure with its number: they count up from 1 through the whole job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Recorded {
+    pub(super) n: u64,
+    pub(super) source: u32,
+    #[serde(flatten)]
+    pub(super) failure: Failure,
+}
+
+/// The sums at a compaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Totals {
+    #[serde(flatten)]
+    pub(super) tally: Tally,
+    /// The number that the next failure gets.
+    pub(super) next_failure: u64,
+    /// Failures up to this number were tried again.
+    pub(super) retried_to: u64,
+}

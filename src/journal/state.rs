@@ -1,0 +1,146 @@
+//! What the records of a checkpoint add up to. Pure: the same records give the same state.
+
+use std::collections::BTreeMap;
+
+use super::record::{Close, Ending, Header, Mark, OpenItem, Record, Recorded, Totals};
+use crate::model::{Position, Range, RangeId, Tally};
+
+/// A job as its checkpoint knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) header: Header,
+    /// The pass whose ranges these are; `None` before anything was planned.
+    pub(super) pass: Option<u32>,
+    /// The unfinished ranges of the pass.
+    pub(super) ranges: BTreeMap<RangeId, Range>,
+    /// Items below their range's watermark that are not finished.
+    pub(super) open: BTreeMap<(u32, Position), OpenItem>,
+    /// What is finished.
+    pub(super) totals: Tally,
+    pub(super) next_failure: u64,
+    pub(super) retried_to: u64,
+    pub(super) ended: Option<Ending>,
+}
+
+impl State {
+    pub(super) fn new(header: Header) -> Self {
+        Self {
+            header,
+            pass: None,
+            ranges: BTreeMap::new(),
+            open: BTreeMap::new(),
+            totals: Tally::default(),
+            next_failure: 1,
+            retried_to: 0,
+            ended: None,
+        }
+    }
+
+    /// Failures that were not tried again since.
+    pub(super) fn failures_left(&self) -> u64 {
+        self.last_failure().saturating_sub(self.retried_to)
+    }
+
+    /// The number of the last failure; 0 if there is none.
+    pub(super) fn last_failure(&self) -> u64 {
+        self.next_failure.saturating_sub(1)
+    }
+
+    /// Takes one record in.
+    ///
+    /// # Errors
+    /// A record that cannot follow the ones before it: the file is damaged.
+    pub(super) fn apply(&mut self, record: &Record) -> Result<(), String> {
+        match record {
+            Record::Job(_) => return Err("a second header".to_owned()),
+            Record::Plan { pass, ranges } => self.plan(*pass, ranges)?,
+            Record::Split { range, cuts } => self.split(range, cuts)?,
+            Record::Mark(mark) => self.mark(mark)?,
+            Record::Close(close) => self.close(close)?,
+            Record::Open(item) => self.open(item),
+            Record::Failed(failure) => self.failed(failure),
+            Record::Totals(totals) => {
+                self.totals = totals.tally.clone();
+                self.next_failure = totals.next_failure;
+                self.retried_to = totals.retried_to;
+            }
+            Record::End { status, .. } => self.ended = Some(*status),
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, pass: u32, ranges: &[Range]) -> Result<(), String> {
+        if !self.ranges.is_empty() || !self.open.is_empty() {
+            return Err(format!("pass {pass} begins before the one before it is finished"));
+        }
+        self.pass = Some(pass);
+        self.ended = None;
+        self.ranges = ranges.iter().map(|range| (range.id.clone(), range.clone())).collect();
+        Ok(())
+    }
+
+    fn range(&mut self, id: &RangeId) -> Result<&mut Range, String> {
+        self.ranges.get_mut(id).ok_or_else(|| format!("no unfinished range begins after {:?}", id.after))
+    }
+
+    fn split(&mut self, id: &RangeId, cuts: &[Position]) -> Result<(), String> {
+        let rest = self.range(id)?.split(cuts);
+        self.ranges.extend(rest.into_iter().map(|range| (range.id.clone(), range)));
+        Ok(())
+    }
+
+    fn mark(&mut self, mark: &Mark) -> Result<(), String> {
+        let range = self.range(&mark.range)?;
+        if let Some(at) = &mark.at {
+            if range.cursor().is_some_and(|before| before > at) {
+                return Err(format!("a watermark moves back to {at:?}"));
+            }
+            range.at = Some(at.clone());
+        }
+        if mark.end {
+            self.ranges.remove(&mark.range);
+        }
+        if let Some(Position::Failure(n)) = &mark.at {
+            self.retried_to = self.retried_to.max(*n);
+        }
+        self.count(&mark.tally);
+        mark.open.iter().for_each(|item| self.open(item));
+        mark.failures.iter().for_each(|failure| self.failed(failure));
+        Ok(())
+    }
+
+    fn close(&mut self, close: &Close) -> Result<(), String> {
+        let item = (close.source, close.at.clone());
+        self.open.remove(&item).ok_or_else(|| format!("an item that is not open is closed: {:?}", close.at))?;
+        self.count(&close.tally);
+        if let Some(failure) = &close.failure {
+            self.failed(failure);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, item: &OpenItem) {
+        self.open.insert((item.source, item.at.clone()), item.clone());
+    }
+
+    fn failed(&mut self, failure: &Recorded) {
+        self.next_failure = self.next_failure.max(failure.n.saturating_add(1));
+    }
+
+    /// Failures are not summed: which still stand follows from their numbers.
+    fn count(&mut self, tally: &Tally) {
+        self.totals.add(&Tally { failed: 0, ..tally.clone() });
+    }
+
+    /// The fewest records that give this state, but for the failures, which stay on disk.
+    pub(super) fn snapshot(&self) -> Vec<Record> {
+        let totals =
+            Totals { tally: self.totals.clone(), next_failure: self.next_failure, retried_to: self.retried_to };
+        let mut records = vec![Record::Job(self.header.clone()), Record::Totals(totals)];
+        if let Some(pass) = self.pass {
+            records.push(Record::Plan { pass, ranges: self.ranges.values().cloned().collect() });
+        }
+        records.extend(self.open.values().cloned().map(Record::Open));
+        records
+    }
+}

@@ -1,0 +1,50 @@
+//! The record of an object that failed: a line of the failures file, and part of the checkpoint.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Object, RequestError, now};
+
+/// One object that was not copied, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The source bucket.
+    pub bucket: String,
+    /// The source key.
+    pub key: String,
+    /// The source version, where one was pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// Size in bytes, as last seen.
+    pub size: u64,
+    /// Where it should have gone: `s3://bucket/key`.
+    pub dest: String,
+    /// The S3 error code, or a name of our own in the same style.
+    pub code: String,
+    /// The server's words, or ours.
+    pub message: String,
+    /// How many times the failing request was sent.
+    pub attempts: u32,
+    /// The server's request ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// When it failed, RFC 3339.
+    pub time: String,
+}
+
+impl Failure {
+    /// The failure of `object` in `bucket`, on its way to `dest`, because of `error`.
+    pub fn new(bucket: &str, object: &Object, dest: String, error: RequestError) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            key: object.key.clone(),
+            version_id: None,
+            size: object.size,
+            dest,
+            code: error.code,
+            message: format!("{}: {}", error.operation, error.message),
+            attempts: error.attempts,
+            request_id: error.request_id,
+            time: now(),
+        }
+    }
+}

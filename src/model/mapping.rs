@@ -1,0 +1,177 @@
+//! From the key of a source object to the key of its copy.
+
+use super::{Error, Location, Target};
+
+/// How the keys of one source become destination keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Bytes taken off the front of the source key.
+    strip: usize,
+    /// What is put there instead.
+    prepend: String,
+    /// The source's own prefix, where the destination is the same bucket: a copy that would land
+    /// there would change what is still to be read.
+    keep_out: Option<String>,
+}
+
+impl Mapping {
+    /// The destination key of `key`; `None` if the copy would land inside its own source.
+    pub fn dest_key(&self, key: &str) -> Option<String> {
+        let dest = self.unchecked(key);
+        match &self.keep_out {
+            Some(prefix) if dest.starts_with(prefix.as_str()) => None,
+            _ => Some(dest),
+        }
+    }
+
+    /// The destination key of `key`, wherever it lies.
+    pub fn unchecked(&self, key: &str) -> String {
+        let tail = key.get(self.strip..).unwrap_or_default();
+        let mut dest = String::with_capacity(self.prepend.len() + tail.len());
+        dest.push_str(&self.prepend);
+        dest.push_str(tail);
+        dest
+    }
+}
+
+/// Resolves what each source's keys become under `dest`, one mapping a source.
+///
+/// `same_store` says that both ends are one store, where equal bucket names mean the same bucket.
+///
+/// # Errors
+/// [`Error::Usage`] where the sources overlap, would write the same names, or where the
+/// destination is, or lies under, a source, or cannot hold several objects.
+pub fn map_sources(sources: &[Location], dest: &Location, same_store: bool) -> Result<Vec<Mapping>, Error> {
+    let several = sources.len() > 1 || sources.iter().any(Location::is_prefix);
+    if several && !dest.is_prefix() {
+        return Err(Error::Usage(format!("several objects cannot all become {dest}: add a slash, {dest}/")));
+    }
+    for (i, one) in sources.iter().enumerate() {
+        if let Some(other) = sources[..i].iter().find(|other| one.overlaps(other)) {
+            return Err(Error::Usage(format!("the sources {other} and {one} overlap: name only one of them")));
+        }
+    }
+    let mut roots: Vec<(String, &Location)> = Vec::new();
+    let mut mappings = Vec::new();
+    for source in sources {
+        let (strip, root) = place(source, dest, sources.len() > 1);
+        if let Some((_, other)) = roots.iter().find(|(taken, _)| *taken == root) {
+            return Err(Error::Usage(format!(
+                "{other} and {source} would both be written to s3://{}/{root}: copy them one after the other",
+                dest.bucket
+            )));
+        }
+        let same_bucket = same_store && source.bucket == dest.bucket;
+        if same_bucket && root == source.path() {
+            return Err(Error::Usage(format!(
+                "the source and the destination are both {source}: there is nothing to change"
+            )));
+        }
+        if same_bucket && source.is_prefix() && root.starts_with(source.path()) {
+            return Err(Error::Usage(format!(
+                "the destination s3://{}/{root} lies under the source {source}: it would copy its own copies",
+                dest.bucket
+            )));
+        }
+        let prepend = root.clone();
+        let keep_out = (same_bucket && source.is_prefix()).then(|| source.path().to_owned());
+        mappings.push(Mapping { strip, prepend, keep_out });
+        roots.push((root, source));
+    }
+    Ok(mappings)
+}
+
+/// How many bytes come off the keys of `source`, and what they are put under: a prefix for a
+/// prefix, the whole key for an object. Of several sources each keeps its last path segment, as
+/// with `cp -r`; a whole bucket keeps its name.
+fn place(source: &Location, dest: &Location, keep_segment: bool) -> (usize, String) {
+    let base = dest.path();
+    match (&source.target, &dest.target) {
+        (Target::Object(key), Target::Object(name)) => (key.len(), name.clone()),
+        (Target::Object(key), Target::Prefix(_)) => {
+            let name = key.rsplit('/').next().unwrap_or(key);
+            (key.len(), format!("{base}{name}"))
+        }
+        (Target::Prefix(prefix), _) if keep_segment => {
+            let segment = match prefix.strip_suffix('/') {
+                Some(path) => path.rsplit('/').next().unwrap_or(path),
+                None => &source.bucket,
+            };
+            (prefix.len(), format!("{base}{segment}/"))
+        }
+        (Target::Prefix(prefix), _) => (prefix.len(), base.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(text: &str) -> Location {
+        Location::parse(text, true).unwrap()
+    }
+
+    fn map(sources: &[&str], dest: &str) -> Result<Vec<Mapping>, String> {
+        let sources: Vec<_> = sources.iter().map(|s| at(s)).collect();
+        map_sources(&sources, &at(dest), true).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_prefix_is_replaced_by_the_destination() {
+        let mapping = map(&["s3://aaa/x/"], "s3://bbb/y/z/").unwrap();
+        assert_eq!(mapping[0].dest_key("x/k/l").as_deref(), Some("y/z/k/l"));
+    }
+
+    #[test]
+    fn several_sources_keep_their_last_segment() {
+        let maps = map(&["s3://aaa/p/x/", "s3://aaa/p/one.txt", "s3://ccc"], "s3://bbb/y/").unwrap();
+        assert_eq!(maps[0].dest_key("p/x/k").as_deref(), Some("y/x/k"));
+        assert_eq!(maps[1].dest_key("p/one.txt").as_deref(), Some("y/one.txt"));
+        assert_eq!(maps[2].dest_key("k").as_deref(), Some("y/ccc/k"));
+    }
+
+    #[test]
+    fn one_object_takes_the_name_or_keeps_its_own() {
+        assert_eq!(map(&["s3://aaa/x/k"], "s3://bbb/n").unwrap()[0].dest_key("x/k").as_deref(), Some("n"));
+        assert_eq!(map(&["s3://aaa/x/k"], "s3://bbb/n/").unwrap()[0].dest_key("x/k").as_deref(), Some("n/k"));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_and_says_why() {
+        let refused = |sources: &[&str], dest: &str, why: &str| {
+            let error = map(sources, dest).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        };
+        refused(&["s3://aaa/x/"], "s3://bbb/y", "s3://bbb/y/");
+        refused(&["s3://aaa/x/", "s3://aaa/x/y/"], "s3://bbb/", "overlap");
+        refused(&["s3://aaa/x/", "s3://ccc/x/"], "s3://bbb/", "both be written");
+        refused(&["s3://aaa/x/"], "s3://aaa/x/", "nothing to change");
+        refused(&["s3://aaa/x/"], "s3://aaa/x/y/", "lies under");
+        refused(&["s3://aaa"], "s3://aaa/backup/", "lies under");
+        refused(&["s3://aaa/x/", "s3://ccc/"], "s3://aaa/", "nothing to change");
+        refused(&["s3://aaa/k"], "s3://aaa/k", "nothing to change");
+    }
+
+    #[test]
+    fn equal_names_in_two_stores_are_two_buckets() {
+        assert!(map_sources(&[at("s3://aaa/x/")], &at("s3://aaa/x/"), false).is_ok());
+    }
+
+    #[test]
+    fn a_copy_never_lands_in_its_own_source() {
+        let up = &map(&["s3://aaa/x/"], "s3://aaa/").unwrap()[0];
+        assert_eq!(up.dest_key("x/k").as_deref(), Some("k"));
+        assert_eq!(up.dest_key("x/x/k"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn different_keys_get_different_names(a in "[a-c/%é]{0,6}", b in "[a-c/%é]{0,6}") {
+            let mapping = &map(&["s3://aaa/x/"], "s3://bbb/y/").unwrap()[0];
+            let (one, two) = (mapping.dest_key(&format!("x/{a}")), mapping.dest_key(&format!("x/{b}")));
+            prop_assert_eq!(a == b, one == two);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Plain values that every room shares: nothing here does I/O, waits, or knows the AWS crates.
+
+mod error;
+mod failure;
+mod item;
+mod location;
+mod mapping;
+mod range;
+mod tally;
+mod text;
+
+pub use error::{Class, Error, Operation, RequestError};
+pub use failure::Failure;
+pub use item::{Item, Object, Origin, Outcome, Skip};
+pub use location::{Location, Target};
+pub use mapping::{Mapping, map_sources};
+pub use range::{Position, Range, RangeId};
+pub use tally::Tally;
+pub use text::{escape_key, now, parse_duration, parse_size, shell_word};

@@ -1,0 +1,119 @@
+//! Ranges of work and positions within them.
+//!
+//! A range is `(after, until]` in the order of its source: `after` is excluded, `until` included,
+//! and `None` is an open end. Keys are compared as bytes, which is how `str` compares.
+
+use serde::{Deserialize, Serialize};
+
+/// A place in the order in which a source yields its items. Opaque to the job.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// In a listing: the key.
+    Key(String),
+    /// In the failures that a checkpoint holds: the failure's number.
+    Failure(u64),
+}
+
+impl Position {
+    /// The key, if this is a place in a listing.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Failure(_) => None,
+        }
+    }
+}
+
+/// A range's name: made from its start, so that it needs no counter and two journals can be merged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RangeId {
+    /// Index of the source on the command line.
+    pub source: u32,
+    /// The open start of the range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Position>,
+}
+
+/// A range of work: `(id.after, until]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// The range's name and start.
+    #[serde(flatten)]
+    pub id: RangeId,
+    /// The last position that belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Position>,
+    /// Everything up to here is finished or recorded as open (the watermark).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Position>,
+}
+
+impl Range {
+    /// All that the source at index `source` holds.
+    pub fn whole(source: u32) -> Self {
+        Self { id: RangeId { source, after: None }, until: None, at: None }
+    }
+
+    /// The failures numbered `(after, until]` of the checkpoint.
+    pub fn failures(after: u64, until: u64) -> Self {
+        Self {
+            id: RangeId { source: 0, after: Some(Position::Failure(after)) },
+            until: Some(Position::Failure(until)),
+            at: None,
+        }
+    }
+
+    /// Where work goes on: the watermark, or the start.
+    pub fn cursor(&self) -> Option<&Position> {
+        self.at.as_ref().or(self.id.after.as_ref())
+    }
+
+    /// Cuts `(after, until]` at `cuts` (ascending, inside the range): this range keeps what is up
+    /// to the first cut, the others are returned.
+    pub fn split(&mut self, cuts: &[Position]) -> Vec<Self> {
+        let Some((first, _)) = cuts.split_first() else { return Vec::new() };
+        let end = self.until.replace(first.clone());
+        let ends = cuts.iter().skip(1).cloned().map(Some).chain([end]);
+        let source = self.id.source;
+        let starts = cuts.iter().cloned();
+        starts
+            .zip(ends)
+            .map(|(after, until)| Self { id: RangeId { source, after: Some(after) }, until, at: None })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(k: &str) -> Position {
+        Position::Key(k.to_owned())
+    }
+
+    #[test]
+    fn a_split_covers_the_range_without_gap_or_overlap() {
+        let mut range = Range { until: Some(key("z")), ..Range::whole(3) };
+        let rest = range.split(&[key("b"), key("m")]);
+        assert_eq!(range.until, Some(key("b")));
+        let bounds: Vec<_> = rest.iter().map(|r| (r.id.after.clone(), r.until.clone())).collect();
+        assert_eq!(bounds, [(Some(key("b")), Some(key("m"))), (Some(key("m")), Some(key("z")))]);
+        assert!(rest.iter().all(|r| r.id.source == 3 && r.at.is_none()));
+    }
+
+    #[test]
+    fn a_split_at_nothing_changes_nothing() {
+        let mut range = Range::whole(0);
+        assert!(range.split(&[]).is_empty());
+        assert_eq!(range, Range::whole(0));
+    }
+
+    #[test]
+    fn work_goes_on_at_the_watermark_or_else_at_the_start() {
+        let mut range = Range::failures(2, 9);
+        assert_eq!(range.cursor(), Some(&Position::Failure(2)));
+        range.at = Some(Position::Failure(5));
+        assert_eq!(range.cursor(), Some(&Position::Failure(5)));
+    }
+}

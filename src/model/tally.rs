@@ -1,0 +1,76 @@
+//! The counts of a run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Skip};
+
+/// How many objects met which end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// Objects that the destination acknowledged.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub done: u64,
+    /// Bytes of these objects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes: u64,
+    /// Objects left alone, by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub skipped: BTreeMap<Skip, u64>,
+    /// Objects that failed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl Tally {
+    /// Counts one outcome; one that leaves the item to be done counts nothing.
+    pub fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done { bytes } => {
+                self.done += 1;
+                self.bytes = self.bytes.saturating_add(*bytes);
+            }
+            Outcome::Skipped(reason) => *self.skipped.entry(*reason).or_default() += 1,
+            Outcome::Failed(_) => self.failed += 1,
+            Outcome::Interrupted | Outcome::Fatal(_) => {}
+        }
+    }
+
+    /// Adds another tally to this one. Saturates: the numbers may come from a damaged file.
+    pub fn add(&mut self, other: &Self) {
+        self.done = self.done.saturating_add(other.done);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.failed = self.failed.saturating_add(other.failed);
+        for (reason, n) in &other.skipped {
+            let sum = self.skipped.entry(*reason).or_default();
+            *sum = sum.saturating_add(*n);
+        }
+    }
+
+    /// All that were skipped, whatever the reason.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.values().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Objects that need no more work: done, or skipped.
+    pub fn settled(&self) -> u64 {
+        self.done.saturating_add(self.skipped())
+    }
+
+    /// Objects that came to an end of whatever kind.
+    pub fn ended(&self) -> u64 {
+        self.settled().saturating_add(self.failed)
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.ended() == 0
+    }
+}

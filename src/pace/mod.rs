@@ -1,0 +1,229 @@
+//! How fast: who may send a request, when it is sent again, and how many bytes may be in memory.
+//!
+//! Every request of s3bulk goes through [`Pacer::call`]: the retry loop is outside, the permit
+//! inside, so that a request that waits for its retry holds no permit. The `backoff` crate is used
+//! in this room only.
+
+mod budget;
+mod retry;
+mod stats;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use budget::{ByteBudget, Reservation};
+pub use retry::RetryPolicy;
+pub use stats::Stats;
+
+use crate::model::{Class, Operation, RequestError};
+
+/// What one request, the slowest included, is assumed to move: bytes per second. A copy within S3
+/// runs at tens of MB/s; a link that moves less than this stalls. Chosen, not measured.
+const SLOWEST_BYTES_PER_SECOND: u64 = 5_000_000;
+
+/// The one gate in front of every request of a run.
+#[derive(Debug)]
+pub struct Pacer {
+    permits: Semaphore,
+    retry: RetryPolicy,
+    request_timeout: Duration,
+    stop: CancellationToken,
+    stats: Stats,
+}
+
+impl Pacer {
+    /// A gate for `concurrency` requests at once, that opens no more once `stop` is cancelled.
+    ///
+    /// `request_timeout` is what a request without a body may take; bytes add to it.
+    pub fn new(
+        concurrency: usize,
+        retry: RetryPolicy,
+        request_timeout: Duration,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        let permits = Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        Arc::new(Self { permits, retry, request_timeout, stop, stats: Stats::default() })
+    }
+
+    /// What was sent so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The signal that ends the run.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Sends a request that moves `bytes` bytes (there, or within the store), again and again
+    /// until it succeeds, cannot succeed, or has had its attempts. The permit is held until the
+    /// future that `request` returns is finished, so that future must consume the whole answer.
+    ///
+    /// # Errors
+    /// The last attempt's error with the number of attempts; [`Class::Interrupted`] when the run
+    /// is draining and the request was not, or not again, sent.
+    ///
+    /// # Cancellation
+    /// Dropping the future drops the request that is under way: whether the server did its work is
+    /// then unknown.
+    pub async fn call<T, F, R>(&self, operation: Operation, bytes: u64, mut request: F) -> Result<T, RequestError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, RequestError>>,
+    {
+        let mut waits = self.retry.waits();
+        let mut attempts = 0;
+        loop {
+            let Some(permit) = self.permit().await else {
+                return Err(RequestError::interrupted(operation, attempts));
+            };
+            attempts += 1;
+            let sent = self.stats.sent(operation);
+            let answer = tokio::time::timeout(self.deadline(bytes), request()).await;
+            drop(sent);
+            drop(permit);
+            let mut error = match answer {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => error,
+                Err(_) => self.timed_out(operation, bytes),
+            };
+            error.attempts = attempts;
+            self.stats.failed(&error);
+            let wait = if error.class.is_retryable() { waits.next(error.class) } else { None };
+            let Some(wait) = wait else { return Err(error) };
+            tracing::debug!(%error, ?wait, "request failed, will be sent again");
+            self.stats.retried();
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stop.cancelled() => return Err(RequestError::interrupted(operation, attempts)),
+            }
+        }
+    }
+
+    /// A permit, or `None` once the run is draining.
+    async fn permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            permit = self.permits.acquire() => permit.ok(),
+        }
+    }
+
+    fn deadline(&self, bytes: u64) -> Duration {
+        self.request_timeout + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
+    }
+
+    fn timed_out(&self, operation: Operation, bytes: u64) -> RequestError {
+        let message = format!("no complete answer within {} s", self.deadline(bytes).as_secs_f64());
+        RequestError::local(operation, Class::Transient, "RequestTimeout", message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    use super::*;
+
+    fn pacer(concurrency: usize, attempts: u32) -> Arc<Pacer> {
+        let retry = RetryPolicy { attempts, ..RetryPolicy::default() };
+        Pacer::new(concurrency, retry, Duration::from_secs(60), CancellationToken::new())
+    }
+
+    fn error(class: Class) -> RequestError {
+        RequestError::local(Operation::CopyObject, class, "Code", "message")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_is_retried_until_it_is_gone() {
+        let (pacer, calls) = (pacer(1, 10), AtomicU32::new(0));
+        let answer = pacer
+            .call(Operation::CopyObject, 0, || async {
+                if calls.fetch_add(1, SeqCst) < 4 { Err(error(Class::Transient)) } else { Ok(7) }
+            })
+            .await;
+        assert_eq!(answer.unwrap(), 7);
+        assert_eq!((calls.load(SeqCst), pacer.stats().retries()), (5, 4));
+        assert_eq!(pacer.stats().requests(Operation::CopyObject), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_are_counted_and_end() {
+        let pacer = pacer(1, 3);
+        let answer: Result<(), _> =
+            pacer.call(Operation::CopyObject, 0, || async { Err(error(Class::Throttled)) }).await;
+        assert_eq!(answer.unwrap_err().attempts, 3);
+        assert_eq!(pacer.stats().throttled(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_retry_mends_is_not_retried() {
+        for class in [Class::Denied, Class::Permanent, Class::Missing, Class::Fatal] {
+            let pacer = pacer(1, 10);
+            let answer: Result<(), _> = pacer.call(Operation::CopyObject, 0, || async { Err(error(class)) }).await;
+            assert_eq!(answer.unwrap_err().attempts, 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_waits_for_its_retry_holds_no_permit() {
+        let pacer = pacer(1, 10);
+        let failing = {
+            let pacer = Arc::clone(&pacer);
+            tokio::spawn(async move {
+                pacer.call::<(), _, _>(Operation::CopyObject, 0, || async { Err(error(Class::Transient)) }).await
+            })
+        };
+        while pacer.stats().retries() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pacer.permits.available_permits(), 1);
+        failing.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_hangs_is_cut_and_tried_again() {
+        let (pacer, calls) = (pacer(1, 10), AtomicU32::new(0));
+        let answer = pacer
+            .call(Operation::GetObject, 0, || async {
+                if calls.fetch_add(1, SeqCst) == 0 {
+                    std::future::pending::<()>().await;
+                }
+                Ok(())
+            })
+            .await;
+        assert!(answer.is_ok());
+        assert_eq!(calls.load(SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_draining_run_lets_requests_end_and_sends_no_more() {
+        let pacer = pacer(1, 10);
+        let slow = {
+            let pacer = Arc::clone(&pacer);
+            tokio::spawn(async move {
+                let work = || async {
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    Ok(1)
+                };
+                pacer.call(Operation::CopyObject, 0, work).await
+            })
+        };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pacer.stop().cancel();
+        assert_eq!(slow.await.unwrap().unwrap(), 1);
+        let refused: Result<(), _> = pacer.call(Operation::CopyObject, 0, || async { Ok(()) }).await;
+        assert_eq!(refused.unwrap_err().class, Class::Interrupted);
+    }
+
+    #[test]
+    fn the_deadline_grows_with_the_bytes() {
+        let pacer = pacer(1, 1);
+        assert_eq!(pacer.deadline(0), Duration::from_secs(60));
+        assert_eq!(pacer.deadline(5 << 30), Duration::from_secs(60 + 1073));
+    }
+}

@@ -1,0 +1,83 @@
+//! The failures file: a JSON line for each object that failed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::model::{Error, Failure};
+
+/// A failures file. It is made when the first failure comes, so that a clean run leaves none.
+#[derive(Debug)]
+pub struct FailuresFile {
+    path: Option<PathBuf>,
+    file: Option<File>,
+}
+
+impl FailuresFile {
+    /// The failures file of a run that begins; what an earlier run left there is removed.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it cannot be written: a run that cannot record must not begin.
+    pub fn new(path: Option<PathBuf>) -> Result<Self, Error> {
+        let mut failures = Self { path, file: None };
+        if failures.path.is_some() {
+            failures.rewrite(std::iter::empty())?;
+        }
+        Ok(failures)
+    }
+
+    /// Where it is, if it exists.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref().filter(|_| self.file.is_some())
+    }
+
+    /// Appends one failure.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it cannot be written.
+    pub fn append(&mut self, failure: &Failure) -> Result<(), Error> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let write = |file: &mut File| file.write_all(&line(failure)?);
+        let file = match &mut self.file {
+            Some(file) => Ok(file),
+            None => OpenOptions::new().append(true).create(true).open(path).map(|file| self.file.insert(file)),
+        };
+        file.and_then(write).map_err(|error| broken(path, &error))
+    }
+
+    /// Puts these failures in the place of all that are there; none removes the file.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it cannot be written, or the failures cannot be read.
+    pub fn rewrite(&mut self, failures: impl Iterator<Item = io::Result<Failure>>) -> Result<(), Error> {
+        let Some(path) = &self.path else { return Ok(()) };
+        self.file = rewrite(path, failures).map_err(|error| broken(path, &error))?;
+        Ok(())
+    }
+}
+
+fn rewrite(path: &Path, failures: impl Iterator<Item = io::Result<Failure>>) -> io::Result<Option<File>> {
+    let mut out = BufWriter::new(OpenOptions::new().append(true).create(true).open(path)?);
+    out.get_ref().set_len(0)?;
+    let mut any = false;
+    for failure in failures {
+        out.write_all(&line(&failure?)?)?;
+        any = true;
+    }
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    if any {
+        return Ok(Some(file));
+    }
+    fs::remove_file(path)?;
+    Ok(None)
+}
+
+fn line(failure: &Failure) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(failure)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn broken(path: &Path, error: &io::Error) -> Error {
+    Error::Checkpoint(format!("the failures file {} cannot be written: {error}", path.display()))
+}

@@ -1,0 +1,62 @@
+//! What the user sees, all of it on stderr but for the JSON summary: a bar or plain lines while
+//! the run goes on, failures as they come, the summary at the end. `indicatif` is used in this
+//! room only. It formats what it is given and decides nothing.
+
+mod failures;
+mod progress;
+mod summary;
+mod terminal;
+
+pub use failures::FailuresFile;
+pub use progress::{Progress, Show};
+pub use summary::{Status, Summary};
+pub use terminal::Terminal;
+
+use crate::model::{Failure, escape_key};
+use progress::Screen;
+
+/// How many failures are printed as they come; all are in the failures file.
+const PRINTED_FAILURES: u64 = 10;
+
+/// The report of one run.
+#[derive(Debug)]
+pub struct Report {
+    terminal: Terminal,
+    screen: Screen,
+    printed: u64,
+    print_all: bool,
+}
+
+impl Report {
+    /// A report that shows progress as `show` says; `verbose` prints every failure.
+    pub fn new(show: Show, terminal: Terminal, verbose: bool) -> Self {
+        let screen = Screen::new(show, &terminal);
+        Self { terminal, screen, printed: 0, print_all: verbose }
+    }
+
+    /// Shows where the run stands. May be called often.
+    pub fn progress(&mut self, progress: &Progress) {
+        self.screen.show(progress, &self.terminal);
+    }
+
+    /// Prints a failure, if not too many were printed before.
+    pub fn failure(&mut self, failure: &Failure) {
+        self.printed += 1;
+        if self.print_all || self.printed <= PRINTED_FAILURES {
+            self.terminal.line(&format!(
+                "failed: s3://{}/{}: {}: {}",
+                failure.bucket,
+                escape_key(&failure.key),
+                escape_key(&failure.code),
+                escape_key(&failure.message)
+            ));
+        } else if self.printed == PRINTED_FAILURES + 1 {
+            self.terminal.line("failed: more objects, from here on only in the failures file (-v prints all)");
+        }
+    }
+
+    /// Takes the bar off the screen: the run is over.
+    pub fn finish(&mut self) {
+        self.screen.finish();
+    }
+}

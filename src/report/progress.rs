@@ -1,0 +1,174 @@
+//! The run while it goes on: a bar on a terminal, a plain line now and then elsewhere.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Terminal;
+
+/// How often a plain line is written.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Times a second that the bar is drawn, at most.
+const DRAWS_PER_SECOND: u8 = 10;
+
+/// The rate is that of about this time.
+const RATE_OVER: Duration = Duration::from_secs(5);
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// A bar that is drawn over and over: for terminals.
+    Bar,
+    /// A line every 10 seconds: for logs.
+    Lines,
+    /// Nothing.
+    Nothing,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Objects to work on, as far as is known.
+    pub selected: u64,
+    /// Whether that is all.
+    pub listed_all: bool,
+    /// Objects done.
+    pub done: u64,
+    /// Objects skipped.
+    pub skipped: u64,
+    /// Objects failed.
+    pub failed: u64,
+    /// Bytes of the objects done.
+    pub bytes: u64,
+    /// Requests under way.
+    pub in_flight: u64,
+    /// Objects that earlier runs of the job finished.
+    pub resumed: u64,
+    /// Whether the run was asked to end and waits for its requests.
+    pub draining: bool,
+}
+
+impl Progress {
+    fn ended(&self) -> u64 {
+        self.done + self.skipped + self.failed
+    }
+
+    /// Where the run stands, in words.
+    fn text(&self, per_second: f64) -> String {
+        let at_least = if self.listed_all { "" } else { "at least " };
+        let mut text = format!(
+            "{} of {at_least}{} objects, {}, {per_second:.0}/s, {} in flight",
+            HumanCount(self.ended()),
+            HumanCount(self.selected),
+            HumanBytes(self.bytes),
+            self.in_flight
+        );
+        for (count, what) in [(self.failed, "failed"), (self.skipped, "skipped"), (self.resumed, "done before")] {
+            if count > 0 {
+                text.push_str(&format!(", {} {what}", HumanCount(count)));
+            }
+        }
+        if self.draining {
+            text.push_str(", ending");
+        }
+        text
+    }
+}
+
+/// Objects a second over the last seconds.
+#[derive(Debug)]
+struct Rate {
+    since: Instant,
+    ended: u64,
+    per_second: Option<f64>,
+}
+
+impl Rate {
+    fn new(now: Instant) -> Self {
+        Self { since: now, ended: 0, per_second: None }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a rate that is shown rounded")]
+    fn at(&mut self, now: Instant, ended: u64) -> f64 {
+        let span = now.saturating_duration_since(self.since);
+        let fresh = ended.saturating_sub(self.ended) as f64 / span.as_secs_f64().max(0.001);
+        if span >= RATE_OVER {
+            *self = Self { since: now, ended, per_second: Some(fresh) };
+        }
+        self.per_second.unwrap_or(fresh)
+    }
+}
+
+/// The bar or the lines of one run.
+#[derive(Debug)]
+pub(super) struct Screen {
+    bar: Option<ProgressBar>,
+    lines: bool,
+    last_line: Instant,
+    rate: Rate,
+}
+
+impl Screen {
+    pub(super) fn new(show: Show, terminal: &Terminal) -> Self {
+        let bar = (show == Show::Bar).then(bar);
+        terminal.set_bar(bar.clone());
+        let now = Instant::now();
+        Self { bar, lines: show == Show::Lines, last_line: now, rate: Rate::new(now) }
+    }
+
+    pub(super) fn show(&mut self, progress: &Progress, terminal: &Terminal) {
+        let now = Instant::now();
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.selected);
+            bar.set_position(progress.ended());
+            bar.set_message(progress.text(self.rate.at(now, progress.ended())));
+        } else if self.lines && now.saturating_duration_since(self.last_line) >= LINE_EVERY {
+            self.last_line = now;
+            terminal.line(&progress.text(self.rate.at(now, progress.ended())));
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
+    match ProgressStyle::with_template("{elapsed} [{bar:20}] {wide_msg}") {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_is_at_least_while_listing_goes_on() {
+        let mut progress = Progress { selected: 12_000, done: 1_234, in_flight: 9, bytes: 2048, ..Progress::default() };
+        assert_eq!(progress.text(56.4), "1,234 of at least 12,000 objects, 2.00 KiB, 56/s, 9 in flight");
+        progress.listed_all = true;
+        progress.failed = 1;
+        progress.resumed = 7;
+        assert_eq!(
+            progress.text(56.4),
+            "1,235 of 12,000 objects, 2.00 KiB, 56/s, 9 in flight, 1 failed, 7 done before"
+        );
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_seconds() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut rate = Rate::new(start);
+        assert_eq!(rate.at(at(1), 100).round(), 100.0);
+        assert_eq!(rate.at(at(5), 1000).round(), 200.0);
+        assert_eq!(rate.at(at(6), 1000).round(), 200.0);
+        assert_eq!(rate.at(at(10), 1000).round(), 0.0);
+    }
+}

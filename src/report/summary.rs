@@ -1,0 +1,215 @@
+//! The end of a run: what happened, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+
+use crate::model::{Skip, Tally};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All done.
+    Complete,
+    /// It came to its end, and some objects failed.
+    Partial,
+    /// It was told to end before all was done.
+    Interrupted,
+    /// It could not begin, or had to end before all was done.
+    Failed,
+}
+
+/// What `--json` prints. The counts are those of this run, but for `resumed`.
+///
+/// `listed` = `filtered` + `selected`; `selected` = `done` + `skipped` + `failed` + `pending`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The verb.
+    pub verb: &'static str,
+    /// How it ended.
+    pub status: Status,
+    /// When the job (not only this run) began, RFC 3339. Keys added since may be missing.
+    pub started_at: String,
+    /// Objects that the sources yielded.
+    pub listed: u64,
+    /// Objects that the filters left out.
+    pub filtered: u64,
+    /// Objects to work on.
+    pub selected: u64,
+    /// Objects done.
+    pub done: u64,
+    /// Bytes of the objects done.
+    pub bytes: u64,
+    /// Objects left alone.
+    pub skipped: u64,
+    /// Objects left alone, by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub skipped_by_reason: BTreeMap<Skip, u64>,
+    /// Objects that failed.
+    pub failed: u64,
+    /// Objects that were selected and not come to.
+    pub pending: u64,
+    /// Objects that earlier runs of this job had finished.
+    pub resumed: u64,
+    /// Requests sent, by operation.
+    pub requests: BTreeMap<&'static str, u64>,
+    /// Requests that were sent again.
+    pub retries: u64,
+    /// Answers that asked for fewer requests.
+    pub throttled: u64,
+    /// How long this run took, in seconds.
+    pub elapsed_s: f64,
+    /// The checkpoint.
+    pub checkpoint: Option<PathBuf>,
+    /// The failures file, if anything failed.
+    pub failures: Option<PathBuf>,
+    /// Why the run failed, in one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Whether it was a dry run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+impl Summary {
+    /// A summary of nothing, to be filled.
+    pub fn new(verb: &'static str, started_at: String) -> Self {
+        Self {
+            verb,
+            status: Status::Failed,
+            started_at,
+            listed: 0,
+            filtered: 0,
+            selected: 0,
+            done: 0,
+            bytes: 0,
+            skipped: 0,
+            skipped_by_reason: BTreeMap::new(),
+            failed: 0,
+            pending: 0,
+            resumed: 0,
+            requests: BTreeMap::new(),
+            retries: 0,
+            throttled: 0,
+            elapsed_s: 0.0,
+            checkpoint: None,
+            failures: None,
+            error: None,
+            dry_run: false,
+        }
+    }
+
+    /// Takes the counts over; what is selected and has not ended is pending.
+    pub fn count(&mut self, listed: u64, filtered: u64, tally: &Tally) {
+        self.listed = listed;
+        self.filtered = filtered;
+        self.selected = listed.saturating_sub(filtered);
+        self.done = tally.done;
+        self.bytes = tally.bytes;
+        self.skipped = tally.skipped();
+        self.skipped_by_reason.clone_from(&tally.skipped);
+        self.failed = tally.failed;
+        self.pending = self.selected.saturating_sub(tally.ended());
+    }
+
+    /// One JSON object on one line.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The summary as people read it, in lines; `verbose` adds the requests.
+    pub fn text(&self, verbose: bool) -> Vec<String> {
+        let mut lines = vec![self.headline()];
+        if self.resumed > 0 {
+            lines.push(format!("  {} were finished by earlier runs of this job", HumanCount(self.resumed)));
+        }
+        for (reason, count) in &self.skipped_by_reason {
+            lines.push(format!("  {} skipped: {}", HumanCount(*count), reason.as_str()));
+        }
+        if self.failed > 0 {
+            lines.push(format!("  {} failed", HumanCount(self.failed)));
+        }
+        if self.pending > 0 {
+            lines.push(format!("  {} listed and not yet done", HumanCount(self.pending)));
+        }
+        if verbose {
+            let requests: Vec<String> =
+                self.requests.iter().map(|(name, count)| format!("{name} {}", HumanCount(*count))).collect();
+            lines.push(format!("  requests: {}", requests.join(", ")));
+        }
+        if verbose || self.throttled > 0 {
+            let (retries, throttled) = (HumanCount(self.retries), HumanCount(self.throttled));
+            lines.push(format!("  {retries} requests sent again, {throttled} answers asked to slow down"));
+        }
+        lines
+    }
+
+    fn headline(&self) -> String {
+        if self.dry_run {
+            return format!("dry run: {} objects listed, nothing was written", HumanCount(self.listed));
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a rate that is shown rounded")]
+        let rate = self.done as f64 / self.elapsed_s.max(0.001);
+        format!(
+            "{}: {} objects, {} in {:.1} s ({rate:.0}/s)",
+            self.past_tense(),
+            HumanCount(self.done),
+            HumanBytes(self.bytes),
+            self.elapsed_s
+        )
+    }
+
+    fn past_tense(&self) -> &'static str {
+        match self.verb {
+            "copy" => "copied",
+            verb => verb,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        let mut summary = Summary::new("copy", "2026-01-02T03:04:05.000Z".to_owned());
+        let mut tally = Tally { done: 1_500, bytes: 3 << 20, failed: 2, ..Tally::default() };
+        tally.skipped.insert(Skip::Vanished, 1);
+        summary.count(1_600, 0, &tally);
+        summary.elapsed_s = 3.0;
+        summary
+    }
+
+    #[test]
+    fn the_counts_add_up() {
+        let summary = summary();
+        assert_eq!(summary.listed, summary.filtered + summary.selected);
+        assert_eq!(summary.selected, summary.done + summary.skipped + summary.failed + summary.pending);
+        assert_eq!(summary.pending, 97);
+    }
+
+    #[test]
+    fn the_text_says_each_count_once() {
+        assert_eq!(
+            summary().text(false),
+            [
+                "copied: 1,500 objects, 3.00 MiB in 3.0 s (500/s)",
+                "  1 skipped: vanished",
+                "  2 failed",
+                "  97 listed and not yet done"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_json_is_one_line_with_all_the_fields() {
+        let json: serde_json::Value = serde_json::from_str(&summary().json()).unwrap();
+        for field in ["verb", "status", "started_at", "requests", "checkpoint", "failures", "elapsed_s"] {
+            assert!(json.get(field).is_some(), "{field}");
+        }
+        assert!(json["checkpoint"].is_null());
+    }
+}

@@ -1,0 +1,61 @@
+//! Where work comes from: each source yields items, range by range, in an order of its own.
+//!
+//! A range is worked through by one task, which sends what it finds through a bounded channel:
+//! the first objects are on their way before the second page is asked for.
+
+mod cuts;
+mod listing;
+mod replay;
+
+use crate::model::{Item, Location, Position, RequestError};
+use crate::store::Bucket;
+
+pub use listing::list;
+pub use replay::replay;
+
+/// How many items are sent at once: fewer than a page, so that the pages of several ranges
+/// interleave and the copies reach several partitions of the store.
+const CHUNK: usize = 100;
+
+/// One SOURCE of the command line.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its index on the command line.
+    pub index: u32,
+    /// The bucket that is listed.
+    pub bucket: Bucket,
+    /// What is meant in it.
+    pub location: Location,
+}
+
+/// What a task that works through a range sends. `range` is the job's index of it.
+#[derive(Debug)]
+pub enum Yield {
+    /// The next items, in order.
+    Items {
+        /// The range.
+        range: usize,
+        /// The items.
+        items: Vec<Item>,
+    },
+    /// The range should be cut here; the task goes on with what is up to the first cut. No item
+    /// behind the first cut was sent.
+    Split {
+        /// The range.
+        range: usize,
+        /// The cuts, in order.
+        cuts: Vec<Position>,
+    },
+    /// There is no more in this range.
+    Exhausted {
+        /// The range.
+        range: usize,
+    },
+    /// The range cannot be worked through.
+    Broken {
+        /// What was being read.
+        what: String,
+        /// Why.
+        error: RequestError,
+    },
+}

@@ -1,0 +1,267 @@
+//! From what the user configured to a client: credentials, endpoint, region.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials as _;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    ConfigBag, Intercept, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents, SharedHttpClient,
+    StalledStreamProtectionConfig, interceptors::BeforeTransmitInterceptorContextMut,
+};
+use aws_sdk_s3::error::BoxError;
+use aws_smithy_http_client::{Builder as HttpBuilder, tls};
+use aws_types::service_config::ServiceConfigKey;
+
+use super::error::chain;
+use super::{Bucket, head::BucketAnswer};
+use crate::model::{Error, RequestError};
+use crate::pace::Pacer;
+
+/// How long a connection may take. The SDK's own 3.1 s is short for many connections at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The region that is asked first where none is configured: HeadBucket tells the right one there.
+const FIRST_REGION: &str = "us-east-1";
+
+/// Where the bucket's name goes in a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addressing {
+    /// As the provider wants it: in the path on endpoints of one's own, else in the host name.
+    #[default]
+    Auto,
+    /// `https://endpoint/bucket/key`.
+    Path,
+    /// `https://bucket.endpoint/key`.
+    Virtual,
+}
+
+/// How one end of a job is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndConfig {
+    /// The endpoint, where it is not the one that the AWS configuration says.
+    pub endpoint_url: Option<String>,
+    /// The region, where it is not the one that the AWS configuration says.
+    pub region: Option<String>,
+    /// The profile of the AWS configuration files.
+    pub profile: Option<String>,
+    /// Requests are sent without a signature.
+    pub no_sign_request: bool,
+    /// The requester pays (`x-amz-request-payer`).
+    pub request_payer: bool,
+    /// Where the bucket's name goes.
+    pub addressing: Addressing,
+    /// The account that must own the bucket (`x-amz-expected-bucket-owner`).
+    pub expected_bucket_owner: Option<String>,
+}
+
+/// One end of a job: credentials and an endpoint, ready to open buckets.
+#[derive(Debug)]
+pub struct End {
+    /// What this end is called in messages: `source`, `destination` or nothing, where it is both.
+    role: &'static str,
+    config: EndConfig,
+    sdk: SdkConfig,
+    endpoint: Option<String>,
+}
+
+impl End {
+    /// Loads the configuration of one end and its credentials. Sends nothing to S3.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an endpoint that is no URL; [`Error::Unworkable`] where there are no
+    /// credentials.
+    pub async fn load(role: &'static str, config: EndConfig) -> Result<Self, Error> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
+        if let Some(profile) = &config.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &config.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if config.no_sign_request {
+            loader = loader.no_credentials();
+        }
+        let sdk = loader.load().await;
+        let endpoint = config.endpoint_url.clone().or_else(|| configured_endpoint(&sdk));
+        if let Some(url) = &endpoint {
+            check_endpoint(role, url)?;
+        }
+        let end = Self { role, config, sdk, endpoint };
+        end.check_credentials().await?;
+        Ok(end)
+    }
+
+    /// The endpoint, without a final slash; `None` for AWS itself.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref().map(|url| url.trim_end_matches('/'))
+    }
+
+    /// The region that is configured.
+    pub fn region(&self) -> &str {
+        self.sdk.region().map_or(FIRST_REGION, Region::as_ref)
+    }
+
+    /// Opens a bucket: finds out whether it exists and in which region it lives. A bucket that may
+    /// not be asked (403) is opened all the same: write-only destinations exist.
+    ///
+    /// # Errors
+    /// [`Error::Unworkable`] where the bucket does not exist or the endpoint does not answer.
+    pub async fn bucket(&self, name: &str, pacer: &Arc<Pacer>) -> Result<Bucket, Error> {
+        let bucket = self.bucket_in(name, self.region().to_owned(), pacer);
+        match bucket.ask().await {
+            Ok(BucketAnswer::Here) => Ok(bucket),
+            Ok(BucketAnswer::In(region)) => Ok(self.bucket_in(name, region, pacer)),
+            Err(error) => Err(self.unworkable(name, &error)),
+        }
+    }
+
+    fn bucket_in(&self, name: &str, region: String, pacer: &Arc<Pacer>) -> Bucket {
+        let client = aws_sdk_s3::Client::from_conf(self.client_config(&region));
+        Bucket {
+            client,
+            name: name.to_owned(),
+            region,
+            request_payer: self.config.request_payer,
+            expected_owner: self.config.expected_bucket_owner.clone(),
+            pacer: Arc::clone(pacer),
+        }
+    }
+
+    /// The SDK's retries are off, and so is its watch over stalled streams: both are ours, with
+    /// permits given back while waiting and deadlines that grow with the bytes.
+    fn client_config(&self, region: &str) -> aws_sdk_s3::Config {
+        let mut config = aws_sdk_s3::config::Builder::from(&self.sdk)
+            .region(Region::new(region.to_owned()))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .use_arn_region(true)
+            .force_path_style(self.path_style())
+            .interceptor(EmptyBodyLength);
+        if let Some(url) = self.endpoint() {
+            config = config.endpoint_url(url);
+            if !is_aws(url) {
+                // Many imitators of S3 refuse the checksums that the SDK adds by default.
+                config = config
+                    .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                    .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+            }
+        }
+        if self.config.no_sign_request {
+            config = config.allow_no_auth();
+        }
+        config.build()
+    }
+
+    fn path_style(&self) -> bool {
+        match (self.config.addressing, self.endpoint()) {
+            (Addressing::Path, _) => true,
+            (Addressing::Virtual, _) | (Addressing::Auto, None) => false,
+            // Alibaba OSS refuses bucket names in the path (SecondLevelDomainForbidden).
+            (Addressing::Auto, Some(url)) => !is_aws(url) && !url.contains(".aliyuncs.com"),
+        }
+    }
+
+    async fn check_credentials(&self) -> Result<(), Error> {
+        if self.config.no_sign_request {
+            return Ok(());
+        }
+        let missing = |why: String| {
+            Error::Unworkable(format!(
+                "no credentials{}: {why}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile \
+                 with --profile, or give --no-sign-request for public buckets",
+                if self.role.is_empty() { String::new() } else { format!(" for the {}", self.role) }
+            ))
+        };
+        let provider = self.sdk.credentials_provider().ok_or_else(|| missing("none are configured".to_owned()))?;
+        match provider.provide_credentials().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(missing(chain(&error))),
+        }
+    }
+
+    fn unworkable(&self, bucket: &str, error: &RequestError) -> Error {
+        let place = self.endpoint().unwrap_or("AWS");
+        Error::Unworkable(match error.code.as_str() {
+            "NoSuchBucket" => format!("the bucket {bucket:?} does not exist at {place}"),
+            code => format!("the bucket {bucket:?} cannot be reached at {place}: {code}: {}", error.message),
+        })
+    }
+}
+
+/// One HTTP client a process end: connections are pooled in it.
+fn http_client() -> SharedHttpClient {
+    HttpBuilder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build_https()
+}
+
+/// The endpoint that the environment or a profile gives for S3, or for all services.
+fn configured_endpoint(sdk: &SdkConfig) -> Option<String> {
+    let key =
+        ServiceConfigKey::builder().service_id("s3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
+    let own = sdk.service_config().and_then(|config| config.load_config(key));
+    own.or_else(|| sdk.endpoint_url().map(str::to_owned)).filter(|url| !url.is_empty())
+}
+
+fn check_endpoint(role: &str, url: &str) -> Result<(), Error> {
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let valid = host.is_some_and(|host| !host.trim_matches('/').is_empty() && !url.contains(char::is_whitespace));
+    if valid {
+        return Ok(());
+    }
+    let end = if role.is_empty() { String::new() } else { format!("{role} ") };
+    Err(Error::Usage(format!("the {end}endpoint {url:?} is not a URL: write it as https://host or http://host:port")))
+}
+
+fn is_aws(url: &str) -> bool {
+    let host = url.split("://").nth(1).unwrap_or(url).split(['/', ':']).next().unwrap_or_default();
+    host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+}
+
+/// Says `Content-Length: 0` on writes without a body: the HTTP client leaves it out, and Google
+/// Cloud Storage answers 411 without it.
+#[derive(Debug)]
+struct EmptyBodyLength;
+
+impl Intercept for EmptyBodyLength {
+    fn name(&self) -> &'static str {
+        "EmptyBodyLength"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        let writes = matches!(request.method(), "PUT" | "POST");
+        if writes && request.body().content_length() == Some(0) && request.headers().get("content-length").is_none() {
+            request.headers_mut().insert("content-length", "0");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_url_with_a_host() {
+        assert!(check_endpoint("source", "http://127.0.0.1:9000").is_ok());
+        for bad in ["localhost:9000", "https://", "ftp://x", "http:// x"] {
+            assert!(check_endpoint("source", bad).unwrap_err().to_string().contains("not a URL"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_amazons_hosts_are_aws() {
+        assert!(is_aws("https://s3.eu-west-1.amazonaws.com"));
+        assert!(is_aws("https://bucket.vpce-1.s3.us-east-1.vpce.amazonaws.com/"));
+        assert!(!is_aws("https://amazonaws.com.evil.example"));
+        assert!(!is_aws("http://127.0.0.1:9000"));
+    }
+}

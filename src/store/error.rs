@@ -1,0 +1,171 @@
+//! From the SDK's errors to ours: what a failed request means, by its S3 code first.
+
+use std::error::Error as StdError;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::{RequestId as _, RequestIdExt as _};
+use aws_smithy_runtime_api::http::{Headers, Response};
+
+use crate::model::{Class, Operation, RequestError};
+
+/// What an S3 error code or, without one, the HTTP status means. The codes are those of "Error
+/// responses" in the S3 API reference, and of other providers where they have their own.
+fn classify(code: Option<&str>, status: u16) -> Class {
+    match code.unwrap_or_default() {
+        "SlowDown"
+        | "ServiceUnavailable"
+        | "TooManyRequests"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestThrottled"
+        | "KMS.ThrottlingException"
+        | "PriorRequestNotComplete" => Class::Throttled,
+        "InternalError"
+        | "RequestTimeout"
+        | "OperationAborted"
+        | "ConditionalRequestConflict"
+        | "BadDigest"
+        | "IncompleteBody"
+        | "XAmzContentSHA256Mismatch"
+        | "XAmzContentChecksumMismatch" => Class::Transient,
+        "NoSuchKey" | "NoSuchVersion" => Class::Missing,
+        "AccessDenied" => Class::Denied,
+        "NoSuchBucket"
+        | "InvalidAccessKeyId"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "RequestTimeTooSkewed"
+        | "AllAccessDisabled"
+        | "AccountProblem"
+        | "NotSignedUp"
+        | "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "InvalidSecurity" => Class::Fatal,
+        _ => match status {
+            429 | 503 => Class::Throttled,
+            // An answer that says it succeeded, and could not be understood.
+            200..=299 | 408 | 500 | 502 | 504 => Class::Transient,
+            404 if code.is_none_or(|code| code == "NotFound") => Class::Missing,
+            403 => Class::Denied,
+            _ => Class::Permanent,
+        },
+    }
+}
+
+/// Translates what the SDK reports for `operation`.
+pub(super) fn translate<E>(operation: Operation, error: SdkError<E, Response>) -> RequestError
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    let response = error.raw_response();
+    let status = response.map(|response| response.status().as_u16());
+    let request_id = response.and_then(|response| request_ids(response.headers()));
+    let said = error.as_service_error().map(|service| service.meta());
+    let code = said.and_then(|meta| meta.code()).filter(|code| !code.is_empty());
+    let (class, code, message) = match (&error, status) {
+        (_, Some(status)) => {
+            let class = classify(code, status);
+            let name = code.map_or_else(|| unnamed(status).to_owned(), str::to_owned);
+            let message = said.and_then(|meta| meta.message()).map_or_else(|| chain(&error), str::to_owned);
+            (class, name, message)
+        }
+        _ if is_credentials(&error) => (Class::Fatal, "CredentialsUnavailable".to_owned(), chain(&error)),
+        (SdkError::ConstructionFailure(_), _) => (Class::Permanent, "CannotBeSent".to_owned(), chain(&error)),
+        (SdkError::DispatchFailure(failure), _) if failure.is_user() => {
+            (Class::Permanent, "CannotBeSent".to_owned(), chain(&error))
+        }
+        (SdkError::TimeoutError(_), _) => (Class::Transient, "RequestTimeout".to_owned(), chain(&error)),
+        _ => (Class::Transient, "ConnectionFailed".to_owned(), chain(&error)),
+    };
+    RequestError { operation, class, code, message: one_line(&message), status, request_id, attempts: 1 }
+}
+
+/// The name of an answer that carries no S3 code, as those to HEAD do.
+fn unnamed(status: u16) -> &'static str {
+    match status {
+        200..=299 => "MalformedAnswer",
+        301 => "PermanentRedirect",
+        400 => "BadRequest",
+        403 => "AccessDenied",
+        404 => "NotFound",
+        412 => "PreconditionFailed",
+        429 => "TooManyRequests",
+        500 => "InternalError",
+        503 => "ServiceUnavailable",
+        _ => "UnknownError",
+    }
+}
+
+/// An answer that says it succeeded without what makes a success.
+pub(super) fn malformed(operation: Operation, what: &str) -> RequestError {
+    RequestError::local(operation, Class::Transient, "MalformedAnswer", format!("the answer carries no {what}"))
+}
+
+/// The server's request ids, for its support.
+fn request_ids(headers: &Headers) -> Option<String> {
+    match (headers.request_id(), headers.extended_request_id()) {
+        (Some(id), Some(extended)) => Some(format!("{id} {extended}")),
+        (Some(id), None) | (None, Some(id)) => Some(id.to_owned()),
+        (None, None) => None,
+    }
+}
+
+fn is_credentials(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|error| error.is::<CredentialsError>())
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| StdError::source(error))
+}
+
+/// An error with all its causes on one line, each said once.
+pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for error in causes(error) {
+        let text = one_line(&error.to_string());
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ")
+}
+
+/// What a server says may hold anything: line breaks and control characters are taken out.
+fn one_line(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_decides_before_the_status() {
+        assert_eq!(classify(Some("SlowDown"), 503), Class::Throttled);
+        assert_eq!(classify(Some("SlowDown"), 200), Class::Throttled);
+        assert_eq!(classify(Some("InternalError"), 200), Class::Transient);
+        assert_eq!(classify(Some("AccessDenied"), 200), Class::Denied);
+        assert_eq!(classify(Some("NoSuchBucket"), 404), Class::Fatal);
+        assert_eq!(classify(Some("NoSuchKey"), 404), Class::Missing);
+        assert_eq!(classify(Some("InvalidRequest"), 400), Class::Permanent);
+        assert_eq!(classify(Some("RequestTimeout"), 400), Class::Transient);
+    }
+
+    #[test]
+    fn without_a_code_the_status_decides() {
+        for status in [200, 500, 502, 504] {
+            assert_eq!(classify(None, status), Class::Transient, "{status}");
+        }
+        for status in [429, 503] {
+            assert_eq!(classify(None, status), Class::Throttled, "{status}");
+        }
+        assert_eq!(classify(None, 404), Class::Missing);
+        assert_eq!(classify(None, 403), Class::Denied);
+        assert_eq!(classify(Some("NeverHeardOf"), 400), Class::Permanent);
+    }
+}

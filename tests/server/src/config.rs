@@ -1,0 +1,52 @@
+//! What a server is started with.
+
+use std::time::Duration;
+
+/// The credentials of one client that is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The public half.
+    pub access_key: String,
+    /// The half that signs.
+    pub secret_key: String,
+}
+
+impl Account {
+    /// An account with these two keys.
+    pub fn new(access_key: impl Into<String>, secret_key: impl Into<String>) -> Account {
+        Account { access_key: access_key.into(), secret_key: secret_key.into() }
+    }
+}
+
+/// The settings of a server; the default suits most tests.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The TCP port on 127.0.0.1; 0 takes any free one.
+    pub port: u16,
+    /// Who is let in. Empty: everybody, signed or not, and no signature is checked.
+    pub accounts: Vec<Account>,
+    /// The region of every bucket that was created without one of its own.
+    pub region: String,
+    /// Waited before every request.
+    pub latency: Duration,
+    /// Where the random faults start from: the same seed gives the same sequence.
+    pub seed: u64,
+    /// Whether [`Server::log`](crate::Server::log) keeps the keys of completed writes.
+    pub record_keys: bool,
+    /// The most entries on a page of a listing, whatever the client asks for.
+    pub page_size: u16,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            port: 0,
+            accounts: Vec::new(),
+            region: "us-east-1".to_owned(),
+            latency: Duration::ZERO,
+            seed: 1,
+            record_keys: false,
+            page_size: 1000,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Percent-encoding the way S3 does it, and its reverse. No other escaping lives here.
+
+use std::fmt::Write;
+
+/// Encodes as S3 does in listings with `encoding-type=url`: UTF-8 bytes in upper-case
+/// hexadecimal, a space as `+`, and `/` as it is.
+pub(crate) fn url_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => {
+                encoded.push(char::from(byte));
+            }
+            b' ' => encoded.push('+'),
+            _ => {
+                // Writing to a String cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
+}
+
+/// Decodes `%XX`; `+` stays what it is. `None` where the result is not UTF-8.
+pub(crate) fn decode_path(text: &str) -> Option<String> {
+    decode(text, false)
+}
+
+/// Decodes `%XX` and `+` (a space), as in queries, `x-amz-tagging` and `x-amz-copy-source`.
+pub(crate) fn decode_form(text: &str) -> Option<String> {
+    decode(text, true)
+}
+
+fn decode(text: &str, plus_is_space: bool) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'%' => {
+                if let Some(value) = hex_pair(bytes.get(at..at + 2)) {
+                    decoded.push(value);
+                    at += 2;
+                } else {
+                    decoded.push(b'%');
+                }
+            }
+            b'+' if plus_is_space => decoded.push(b' '),
+            _ => decoded.push(byte),
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
+    let &[high, low] = pair? else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? * 16 + digit(low)?)
+}
+
+/// The bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The reverse of [`hex`].
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    text.as_bytes().chunks(2).map(|pair| hex_pair(Some(pair))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_are_encoded_like_s3() {
+        assert_eq!(url_encode("a b/c+d%é*~"), "a+b/c%2Bd%25%C3%A9*%7E");
+        assert_eq!(url_encode("\u{1}"), "%01");
+    }
+
+    #[test]
+    fn a_plus_is_a_space_in_forms_only() {
+        assert_eq!(decode_path("a+b%2Bc").as_deref(), Some("a+b+c"));
+        assert_eq!(decode_form("a+b%2Bc").as_deref(), Some("a b+c"));
+    }
+
+    #[test]
+    fn broken_escapes_are_left_alone_and_broken_utf8_is_refused() {
+        assert_eq!(decode_path("100%").as_deref(), Some("100%"));
+        assert_eq!(decode_path("%zz").as_deref(), Some("%zz"));
+        assert_eq!(decode_path("%FF"), None);
+    }
+
+    #[test]
+    fn encoding_and_decoding_agree() {
+        for text in ["", "a b", "ключ/☃", "%41", "+", "\u{0}\u{7f}"] {
+            assert_eq!(decode_form(&url_encode(text)).as_deref(), Some(text));
+            assert_eq!(unhex(&hex(text.as_bytes())).as_deref(), Some(text.as_bytes()));
+        }
+        assert_eq!(unhex("abc"), None);
+    }
+}

@@ -1,0 +1,299 @@
+//! The outer layer: it names each request, counts it, and gives it latency and faults before
+//! (or after) the S3 calls see it. It knows HTTP and nothing of what S3 means.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use ::http::request::Parts;
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use s3s::Body;
+use s3s::service::S3Service;
+
+use crate::config::Config;
+use crate::connection::ResetSwitch;
+use crate::faults::{Fault, Faults};
+use crate::operation::{Operation, Target};
+use crate::store::Store;
+
+mod damage;
+
+const XML_DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
+/// The outer layer, shared by all connections.
+pub(crate) struct Front {
+    pub(crate) store: Store,
+    pub(crate) faults: Faults,
+    pub(crate) counters: Counters,
+    service: S3Service,
+    config: Config,
+    answers: AtomicU64,
+}
+
+/// Returned to hyper, it ends the connection without an answer.
+#[derive(Debug)]
+pub(crate) struct Dropped;
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("dropped without an answer")
+    }
+}
+
+impl std::error::Error for Dropped {}
+
+impl Front {
+    pub(crate) fn new(store: Store, service: S3Service, config: Config) -> Front {
+        let faults = Faults::new(config.seed);
+        let counters = Counters::new(config.record_keys);
+        Front { store, faults, counters, service, config, answers: AtomicU64::new(0) }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        switch: &ResetSwitch,
+    ) -> Result<Response<Body>, Dropped> {
+        let (parts, body) = request.into_parts();
+        let target = Target::of(&parts);
+        self.counters.count_request(target.operation);
+        if !self.config.latency.is_zero() {
+            tokio::time::sleep(self.config.latency).await;
+        }
+        let answered = match self.faults.decide(&target) {
+            None => self.work(parts, body, &target).await,
+            Some(fault) => self.fail(fault, parts, body, &target).await,
+        };
+        match answered {
+            Ok(mut response) => {
+                self.add_request_ids(response.headers_mut());
+                Ok(response)
+            }
+            Err(dropped) => {
+                switch.flip();
+                Err(dropped)
+            }
+        }
+    }
+
+    /// Has the S3 calls do the work.
+    async fn work(&self, mut parts: Parts, body: Incoming, target: &Target) -> Result<Response<Body>, Dropped> {
+        // A client that goes away in the middle of its body gets no answer.
+        let mut body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+        if let Some(redirect) = self.redirect(&parts.headers, target) {
+            return Ok(redirect);
+        }
+        if self.config.accounts.is_empty() {
+            match without_signature(&mut parts, body) {
+                Some(payload) => body = payload,
+                None => return Ok(error(StatusCode::BAD_REQUEST, "IncompleteBody")),
+            }
+        }
+        let request = Request::from_parts(parts, Body::from(body));
+        let mut response = self.service.call(request).await.map_err(|_| Dropped)?;
+        if response.status().as_u16() < 400 {
+            self.counters.count_completed(target);
+        }
+        if target.operation != Operation::GetObject {
+            escape_control_characters(&mut response);
+        }
+        Ok(response)
+    }
+
+    /// Does to the request what the fault says.
+    async fn fail(
+        &self,
+        fault: Fault,
+        parts: Parts,
+        body: Incoming,
+        target: &Target,
+    ) -> Result<Response<Body>, Dropped> {
+        let head = parts.method == Method::HEAD;
+        let of_the_body = matches!(fault, Fault::ErrorIn200 | Fault::Empty200 | Fault::MalformedXml);
+        let fault = if head && of_the_body { Fault::InternalError } else { fault };
+        if let Some(refusal) = refusal(&fault) {
+            // Read to its end: an answer in the middle of a body breaks the connection instead.
+            body.collect().await.map_err(|_| Dropped)?;
+            return Ok(refusal);
+        }
+        match fault {
+            Fault::ResetAfter => self.work(parts, body, target).await.and(Err(Dropped)),
+            Fault::MalformedXml => Ok(damage::malform(self.work(parts, body, target).await?)),
+            Fault::Truncated => damage::truncate(self.work(parts, body, target).await?, head).await,
+            Fault::Hang(duration) => {
+                tokio::time::sleep(duration).await;
+                Err(Dropped)
+            }
+            Fault::Latency(duration) => {
+                tokio::time::sleep(duration).await;
+                self.work(parts, body, target).await
+            }
+            // ResetBefore; all others have been refused above.
+            _ => Err(Dropped),
+        }
+    }
+
+    /// The answer to a request that was signed for another region than that of the bucket.
+    fn redirect(&self, headers: &HeaderMap, target: &Target) -> Option<Response<Body>> {
+        let state = self.store.lock();
+        let region = state.buckets.get(target.bucket.as_ref()?)?.region.as_ref()?;
+        let signed_for = signed_region(headers)?;
+        if signed_for == region {
+            return None;
+        }
+        let mut response = error(StatusCode::MOVED_PERMANENTLY, "PermanentRedirect");
+        response.headers_mut().insert("x-amz-bucket-region", HeaderValue::from_str(region).ok()?);
+        Some(response)
+    }
+
+    fn add_request_ids(&self, headers: &mut HeaderMap) {
+        let number = self.answers.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Ok(id) = HeaderValue::from_str(&format!("{number:016X}")) {
+            headers.insert("x-amz-request-id", id);
+        }
+        headers.insert("x-amz-id-2", HeaderValue::from_static("s3bulk-test-server"));
+    }
+}
+
+/// The whole answer of the faults that are no more than an answer.
+fn refusal(fault: &Fault) -> Option<Response<Body>> {
+    let (status, code) = match fault {
+        Fault::SlowDown => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+        Fault::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
+        Fault::InternalError => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        Fault::ServiceUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+        Fault::Code { status, code } => {
+            (StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), code.as_str())
+        }
+        Fault::ErrorIn200 => (StatusCode::OK, "InternalError"),
+        Fault::Empty200 => return Some(Response::new(Body::empty())),
+        Fault::ResetBefore
+        | Fault::ResetAfter
+        | Fault::MalformedXml
+        | Fault::Truncated
+        | Fault::Hang(_)
+        | Fault::Latency(_) => return None,
+    };
+    Some(error(status, code))
+}
+
+/// An S3 error as an answer.
+fn error(status: StatusCode, code: &str) -> Response<Body> {
+    let message = "injected, or refused before the request was looked into";
+    let body = format!("{XML_DECLARATION}<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
+}
+
+/// Writes the control characters in an XML answer as `&#xN;`, as S3 does. The protocol layer sends
+/// them raw, which no client reads back as they were; it uses none of its own.
+fn escape_control_characters(response: &mut Response<Body>) {
+    if response.headers().get(CONTENT_TYPE).is_none_or(|value| value != "application/xml") {
+        return;
+    }
+    let Some(xml) = response.body().bytes().filter(|xml| xml.iter().any(u8::is_ascii_control)) else { return };
+    let mut escaped = Vec::with_capacity(xml.len() + 64);
+    for &byte in &xml {
+        if byte.is_ascii_control() {
+            escaped.extend_from_slice(format!("&#x{byte:x};").as_bytes());
+        } else {
+            escaped.push(byte);
+        }
+    }
+    *response.body_mut() = Body::from(escaped);
+}
+
+/// The region in the credential scope of a signature of version 4.
+fn signed_region(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    credential.split([',', ' ']).next()?.split('/').nth(2)
+}
+
+/// Takes off all traces of a signature, which nobody is there to check: the headers, the query
+/// of a presigned address, the framing of the body. `None` where the framing is broken.
+fn without_signature(parts: &mut Parts, body: Bytes) -> Option<Bytes> {
+    parts.headers.remove(AUTHORIZATION);
+    let sha256 = parts.headers.remove("x-amz-content-sha256");
+    let signed_query = |query: &str| query.contains("X-Amz-Signature=");
+    if parts.uri.query().is_some_and(signed_query) {
+        parts.uri = without_signed_query(&parts.uri)?;
+    }
+    if !sha256.is_some_and(|value| value.as_bytes().starts_with(b"STREAMING-")) {
+        return Some(body);
+    }
+    let payload = crate::chunked::decode(body)?;
+    parts.headers.remove("x-amz-decoded-content-length");
+    parts.headers.remove("x-amz-trailer");
+    parts.headers.remove(TRANSFER_ENCODING);
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(payload.len()));
+    if parts.headers.get(CONTENT_ENCODING).is_some_and(|value| value == "aws-chunked") {
+        parts.headers.remove(CONTENT_ENCODING);
+    }
+    Some(payload)
+}
+
+fn without_signed_query(uri: &Uri) -> Option<Uri> {
+    let kept: Vec<&str> = uri.query()?.split('&').filter(|pair| !pair.starts_with("X-Amz-")).collect();
+    format!("{}?{}", uri.path(), kept.join("&")).parse().ok()
+}
+
+/// What is counted for each operation.
+pub(crate) struct Counters {
+    counts: Vec<Count>,
+    log: Option<Mutex<Vec<(Operation, String)>>>,
+}
+
+#[derive(Default)]
+struct Count {
+    requests: AtomicU64,
+    completed: AtomicU64,
+}
+
+impl Counters {
+    fn new(record_keys: bool) -> Counters {
+        let counts = Operation::ALL.iter().map(|_| Count::default()).collect();
+        Counters { counts, log: record_keys.then(Mutex::default) }
+    }
+
+    pub(crate) fn requests(&self, operation: Operation) -> u64 {
+        self.counts.get(operation.index()).map_or(0, |count| count.requests.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn completed(&self, operation: Operation) -> u64 {
+        self.counts.get(operation.index()).map_or(0, |count| count.completed.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn log(&self) -> Vec<(Operation, String)> {
+        self.locked_log().map(|log| log.clone()).unwrap_or_default()
+    }
+
+    fn count_request(&self, operation: Operation) {
+        if let Some(count) = self.counts.get(operation.index()) {
+            count.requests.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn count_completed(&self, target: &Target) {
+        if let Some(count) = self.counts.get(target.operation.index()) {
+            count.completed.fetch_add(1, Ordering::Relaxed);
+        }
+        if target.operation.writes()
+            && let Some(mut log) = self.locked_log()
+        {
+            let bucket = target.bucket.as_deref().unwrap_or_default();
+            let key = target.key.as_deref().unwrap_or_default();
+            log.push((target.operation, format!("{bucket}/{key}")));
+        }
+    }
+
+    fn locked_log(&self) -> Option<MutexGuard<'_, Vec<(Operation, String)>>> {
+        self.log.as_ref().map(|log| log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

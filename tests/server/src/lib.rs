@@ -1,0 +1,37 @@
+//! An S3 server in memory, over real TCP on 127.0.0.1, for tests and demonstrations.
+//!
+//! It answers the S3 calls a bulk copier makes, holds its buckets in a [`Store`] that tests seed
+//! and inspect directly, and injects [`Faults`] in front of the S3 semantics: throttling, server
+//! errors, dropped connections, damaged answers.
+//!
+//! It is no storage product: nothing is durable, there are no versions, no ACLs, no encryption
+//! and no lifecycle rules.
+//!
+//! | Room | What is in it |
+//! |---|---|
+//! | [`server`](Server) | the thread, the listener, the counters |
+//! | `http` | the outer layer: naming the operation, faults, latency, request ids |
+//! | [`faults`](Faults) | which call fails, and how |
+//! | [`store`](Store) | buckets, objects and uploads in memory |
+//! | `listing` | pages of keys, as a pure function |
+//! | `s3` | the S3 calls on the store, a file for each family |
+
+mod chunked;
+mod config;
+mod connection;
+mod encoding;
+mod faults;
+mod http;
+mod listing;
+mod object;
+mod operation;
+mod s3;
+mod server;
+mod store;
+
+pub use config::{Account, Config};
+pub use faults::{Fault, Faults, Rule, When};
+pub use object::{ContentHeaders, Object, Restore};
+pub use operation::Operation;
+pub use server::Server;
+pub use store::Store;
