@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::ends::{EndArgs, Open, side};
+use super::ends::{EndArgs, Open, check_objects, side};
 use super::exit::Exit;
 use super::machine::{fit_open_files, state_folder, watch_signals};
 use super::{hints, report_error};
 use crate::job::{Finished, Job, Limits, Stop};
-use crate::journal::{JobIdentity, Journal, Mode, Place};
-use crate::model::{Error, Location, escape_key, map_sources, now, parse_duration, parse_size};
-use crate::op::{DryRun, Via, same_store};
+use crate::journal::{Claim, JobIdentity, Mode, Place};
+use crate::model::{Error, Location, escape_key, map_sources, parse_duration, parse_size};
+use crate::op::{Copy, DryRun, Via, partition, same_store};
 use crate::pace::{Pacer, RetryPolicy};
 use crate::report::{FailuresFile, Report, Show, Status, Summary, Terminal};
 use crate::store::End;
@@ -191,10 +191,11 @@ impl CopyArgs {
     /// What makes another run the same job: what was typed, and the stores that it means.
     fn identity(&self, sources: &[Location], dest: &Location, source_end: &End, dest_end: &End) -> JobIdentity {
         let mut options = BTreeMap::new();
-        let ends = [("source-endpoint", source_end), ("dest-endpoint", dest_end)];
-        for (name, end) in ends {
-            options.extend(end.endpoint().map(|url| (name.to_owned(), url.to_owned())));
+        for (name, end) in [("source", source_end), ("dest", dest_end)] {
+            let store = end.endpoint().unwrap_or_else(|| partition(end.region()));
+            options.insert(format!("{name}-store"), store.to_owned());
         }
+        options.extend(self.ends.profiles().map(|(name, profile)| (name.to_owned(), profile)));
         match self.via {
             ViaArg::Auto => None,
             ViaArg::Server => Some("server"),
@@ -211,6 +212,28 @@ impl CopyArgs {
             options,
             job_id: self.checkpoint.job_id.clone(),
         }
+    }
+
+    /// Where failures are written: beside the checkpoint, unless it is said. A dry run writes
+    /// nothing.
+    fn failures_path(&self, checkpoint: Option<&Path>) -> Result<Option<PathBuf>, Error> {
+        if self.dry_run {
+            return Ok(None);
+        }
+        let with = |ending: &str| {
+            let mut name = checkpoint?.as_os_str().to_owned();
+            name.push(ending);
+            Some(PathBuf::from(name))
+        };
+        let Some(named) = &self.checkpoint.failures else { return Ok(with(".failures.jsonl")) };
+        let named = std::path::absolute(named).unwrap_or_else(|_| named.clone());
+        if ["", ".lock", ".compacting"].iter().any(|ending| with(ending).as_deref() == Some(&named)) {
+            return Err(Error::Usage(format!(
+                "--failures {} is the checkpoint's own file: name another",
+                named.display()
+            )));
+        }
+        Ok(Some(named))
     }
 
     /// Where the checkpoint is kept. A dry run has none.
@@ -231,26 +254,41 @@ pub(super) fn run(args: CopyArgs, typed: &[OsString], terminal: &Terminal) -> Ex
         Ok(runtime) => runtime,
         Err(error) => return report_error(&Error::Internal(error.to_string()), terminal),
     };
-    let finished = runtime.block_on(copy(&args, terminal)).unwrap_or_else(|error| {
-        let mut summary = Summary::new("copy", now());
-        summary.error = Some(error.to_string());
-        Finished { summary, signal: None, error: Some(error) }
+    let stop = Stop::default();
+    let finished = runtime.block_on(async {
+        watch_signals(stop.clone(), terminal.clone())?;
+        let job = tokio::select! {
+            biased;
+            job = prepare(&args, &stop, terminal) => job,
+            // Nothing was begun: there is nothing to drain.
+            () = stop.token.cancelled() => return Ok(Finished::before_it_began("copy", stop.signal(), None)),
+        };
+        let (job, op) = job?;
+        if args.dry_run {
+            let mut finished = job.run(DryRun(op)).await;
+            finished.summary.dry_run = true;
+            return Ok(finished);
+        }
+        Ok(job.run(op).await)
     });
+    let finished = finished.unwrap_or_else(|error| Finished::before_it_began("copy", stop.signal(), Some(error)));
     // Tasks that still wait for something (a DNS look-up, say) are not waited for.
     runtime.shutdown_background();
     tell(&args, typed, &finished, terminal);
     Exit::from(&finished)
 }
 
-/// Resolves what was typed and runs the job.
-async fn copy(args: &CopyArgs, terminal: &Terminal) -> Result<Finished, Error> {
+/// Resolves what was typed into a job.
+async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(Job, Copy), Error> {
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let dest = parse(&args.dest)?;
+    if args.ends.are_alike() {
+        // What cannot be meant is said before anything is asked.
+        map_sources(&locations, &dest, true)?;
+    }
     let place = args.place()?;
     let concurrency = fit_open_files(args.speed.concurrency);
-    let stop = Stop::default();
-    watch_signals(stop.clone(), terminal.clone())?;
     let (source_end, dest_end) = args.ends.load().await?;
     let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
     let identity = args.identity(&locations, &dest, &source_end, &dest_end);
@@ -269,21 +307,21 @@ async fn copy(args: &CopyArgs, terminal: &Terminal) -> Result<Finished, Error> {
     let (sources, op) = open.all(locations, mappings, &dest).await?;
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
-    let journal = Journal::open(identity, &place, args.mode())?;
+    let failures_path = args.failures_path(checkpoint.as_deref())?;
+    let claim = Claim::new(identity, &place, args.mode())?;
+    if !claim.is_resumed() {
+        check_objects(&sources).await?;
+    }
+    let print_all_failures = args.shown.verbose > 0 || failures_path.is_none();
+    let failures = FailuresFile::new(failures_path)?;
+    let journal = claim.begin()?;
     if let (Some(resumed), false) = (journal.resumed(), args.shown.quiet) {
         terminal.line(&format!("resuming: {} objects were finished by earlier runs of this job", resumed.settled()));
     }
-    let beside = checkpoint.as_ref().map(|path| path.with_extension("failures.jsonl"));
-    let failures = FailuresFile::new(args.checkpoint.failures.clone().or(beside))?;
-    let report = Report::new(args.show(), terminal.clone(), args.shown.verbose > 0);
+    let report = Report::new(args.show(), terminal.clone(), print_all_failures);
     let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency };
-    let job = Job { verb: "copy", sources, journal, checkpoint, failures, report, pacer, limits, stop };
-    if args.dry_run {
-        let mut finished = job.run(DryRun(op)).await;
-        finished.summary.dry_run = true;
-        return Ok(finished);
-    }
-    Ok(job.run(op).await)
+    let stop = stop.clone();
+    Ok((Job { verb: "copy", sources, journal, checkpoint, failures, report, pacer, limits, stop }, op))
 }
 
 /// Says how it ended: the summary, what to type next, and the JSON.
@@ -301,6 +339,9 @@ fn tell(args: &CopyArgs, typed: &[OsString], finished: &Finished, terminal: &Ter
         }
         Status::Complete => {}
         Status::Partial => tell_failures(typed, summary, terminal),
+        Status::Interrupted if summary.checkpoint.is_none() && summary.listed == 0 => {
+            terminal.line("interrupted before anything was begun");
+        }
         Status::Interrupted => tell_resume("interrupted", typed, summary, terminal),
         Status::Failed => {
             if let Some(error) = &finished.error {

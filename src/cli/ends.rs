@@ -162,6 +162,17 @@ impl EndArgs {
         Ok((Arc::new(source), Arc::new(dest)))
     }
 
+    /// Whether both ends are reached in the same way.
+    pub(super) fn are_alike(&self) -> bool {
+        self.source() == self.dest()
+    }
+
+    /// The profiles that were typed.
+    pub(super) fn profiles(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let profiles = [("source-profile", self.source().profile), ("dest-profile", self.dest().profile)];
+        profiles.into_iter().filter_map(|(name, profile)| Some((name, profile?)))
+    }
+
     /// Whether the source is reached with other credentials than the destination.
     pub(super) fn source_has_own_credentials(&self) -> bool {
         let (source, dest) = (self.source(), self.dest());
@@ -189,7 +200,7 @@ impl Open<'_> {
     /// Opens the destination and all sources, each bucket once, and chooses the way of each.
     ///
     /// # Errors
-    /// [`Error::Unworkable`] for a bucket that is not there, or one object that is not.
+    /// [`Error::Unworkable`] for a bucket that is not there.
     pub(super) async fn all(
         &self,
         locations: Vec<Location>,
@@ -206,7 +217,6 @@ impl Open<'_> {
                 None => self.source.bucket(&location.bucket, self.pacer).await?,
             };
             buckets.push(bucket.clone());
-            check_object(&bucket, &location).await?;
             let from = Side { endpoint: self.source.endpoint(), region: bucket.region() };
             let to = Side { endpoint: self.dest.endpoint(), region: dest.region() };
             copies.push(CopySource { bucket: bucket.clone(), mapping, way: choose(self.via, from, to) });
@@ -217,7 +227,17 @@ impl Open<'_> {
     }
 }
 
-/// A source that names one object must be there; where it is a prefix that lacks its slash, say so.
+/// Each source that names one object must be there.
+///
+/// # Errors
+/// [`Error::Unworkable`] for one that is not; it says so where a slash is missing.
+pub(super) async fn check_objects(sources: &[Source]) -> Result<(), Error> {
+    for source in sources {
+        check_object(&source.bucket, &source.location).await?;
+    }
+    Ok(())
+}
+
 async fn check_object(bucket: &Bucket, location: &Location) -> Result<(), Error> {
     let Target::Object(key) = &location.target else { return Ok(()) };
     let Err(error) = bucket.head(key).await else { return Ok(()) };

@@ -117,8 +117,14 @@ impl<O: Op> Dispatcher<O> {
         self.pass(ranges, reopened).await?;
         while let Some(range) = self.journal.failures_to_retry().filter(|_| !self.stop.is_cancelled()) {
             self.retried = true;
-            let ranges = self.journal.plan(vec![range])?;
+            let ranges = self.journal.plan(vec![range.clone()])?;
             self.pass(ranges, Vec::new()).await?;
+            let next = self.journal.failures_to_retry();
+            if !self.stop.is_cancelled() && next.is_some_and(|next| next.id == range.id) {
+                return Err(Error::Checkpoint(
+                    "the checkpoint lacks failures that it counts: it was changed".to_owned(),
+                ));
+            }
         }
         Ok(())
     }
@@ -146,8 +152,8 @@ impl<O: Op> Dispatcher<O> {
                 Some(yielded) = feed.recv(), if !stopping && self.ready.is_empty() => self.on_yield(yielded),
             }
         }
-        self.end_listers(feed).await;
         self.keep(|this| this.journal.flush(None));
+        self.end_listers(feed).await;
         self.show();
         self.error.take().map_or(Ok(()), Err)
     }
@@ -282,9 +288,7 @@ impl<O: Op> Dispatcher<O> {
     /// again by the next run.
     async fn end_listers(&mut self, feed: Receiver<Yield>) {
         drop(feed);
-        while let Some(ended) = self.listers.join_next().await {
-            self.on_lister(ended);
-        }
+        self.listers.shutdown().await;
     }
 
     /// Does a step that may fail for good: the first such failure drains the run, and after it
@@ -323,7 +327,8 @@ impl<O: Op> Dispatcher<O> {
             Err(_) => Ok(()),
         };
         self.report.finish();
-        worked.err().or(closed.err())
+        // A checkpoint that could not be written outweighs a server that could not be worked with.
+        closed.err().or(worked.err())
     }
 
     fn record_end(&mut self) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Ending, Journal};
-use crate::model::{Error, Operation, Range};
+use crate::model::{Error, Operation, Range, now};
 use crate::op::Op;
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, Report, Status, Summary};
@@ -93,6 +93,18 @@ pub struct Finished {
     pub signal: Option<Signal>,
     /// The fault that ended it.
     pub error: Option<Error>,
+}
+
+impl Finished {
+    /// The end of a run of `verb` that had not begun: a signal or a fault came first.
+    pub fn before_it_began(verb: &'static str, signal: Option<Signal>, error: Option<Error>) -> Self {
+        let mut summary = Summary::new(verb, now());
+        summary.error = error.as_ref().map(Error::to_string);
+        if error.is_none() {
+            summary.status = Status::Interrupted;
+        }
+        Self { summary, signal, error }
+    }
 }
 
 impl Job {

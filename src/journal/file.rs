@@ -34,47 +34,55 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, Error> {
     let unreadable =
         |error: io::Error| Error::Checkpoint(format!("the checkpoint {} cannot be read: {error}", path.display()));
     let file = match File::open(path) {
+        Ok(file) if !file.metadata().map_err(unreadable)?.is_file() => {
+            return Err(Error::Checkpoint(format!("the checkpoint {} is not a regular file", path.display())));
+        }
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Recovered { state: None, length: 0 }),
         Err(error) => return Err(unreadable(error)),
     };
     let mut reader = BufReader::with_capacity(1 << 16, file);
-    let (mut state, mut length, mut line, mut number) = (None, 0, Vec::new(), 0_u64);
-    loop {
+    let (mut recovered, mut line) = (Recovered { state: None, length: 0 }, Vec::new());
+    // Lines of the compacted state that must still come.
+    let mut owed = 0_u64;
+    for number in 1_u64.. {
         line.clear();
-        number += 1;
         let read = reader.read_until(b'\n', &mut line).map_err(unreadable)?;
-        if read == 0 {
-            return Ok(Recovered { state, length });
-        }
-        let whole = line.last() == Some(&b'\n');
-        let taken = match &mut state {
-            None => header(path, &line).map(|header| state = Some(header)),
-            Some(state) if whole => take(state, &line).map_err(|why| {
-                Error::Checkpoint(format!(
-                    "the checkpoint {} is damaged at line {number} ({why}): --restart starts the job afresh",
-                    path.display()
-                ))
-            }),
-            // Torn: what it recorded is done again.
-            Some(_) => return Ok(Recovered { state, length }),
+        let damaged = |why: &str| {
+            let path = path.display();
+            let advice = "--restart starts the job afresh";
+            Error::Checkpoint(format!("the checkpoint {path} is damaged at line {number} ({why}): {advice}"))
+        };
+        let taken = match &mut recovered.state {
+            _ if read == 0 && owed > 0 => return Err(damaged("it was cut short")),
+            _ if read == 0 => break,
+            None => header(path, &line).map(|state| recovered.state = Some(state)),
+            Some(_) if line.last() != Some(&b'\n') => Err(damaged("it is torn")),
+            Some(state) => take(state, &line, &mut owed).map_err(|why| damaged(&why)),
         };
         match taken {
-            Ok(()) => length += read as u64,
-            // A machine that went down may leave a last line whose blocks were never written.
-            Err(_) if state.is_some() && at_end(&mut reader) => return Ok(Recovered { state, length }),
+            Ok(()) => recovered.length += read as u64,
+            // The last line of a process that was killed, or of a machine that went down: what it
+            // recorded is done again.
+            Err(_) if recovered.state.is_some() && owed == 0 && at_end(&mut reader) => break,
             Err(error) => return Err(error),
         }
     }
+    Ok(recovered)
 }
 
 fn at_end(reader: &mut BufReader<File>) -> bool {
     reader.fill_buf().is_ok_and(<[u8]>::is_empty)
 }
 
-fn take(state: &mut State, line: &[u8]) -> Result<(), String> {
+fn take(state: &mut State, line: &[u8], owed: &mut u64) -> Result<(), String> {
     let record: Record = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    state.apply(&record)
+    state.apply(&record)?;
+    *owed = match &record {
+        Record::Totals(totals) => totals.lines,
+        _ => owed.saturating_sub(1),
+    };
+    Ok(())
 }
 
 /// The first line. Anything but a header is a file that is not ours, and must not be written to.
@@ -112,9 +120,29 @@ pub(super) struct JournalFile {
     path: PathBuf,
     file: Arc<File>,
     length: u64,
-    /// Bytes that a compaction would keep: those of the last one, and the failures since.
-    live: u64,
+    /// Bytes of the last compaction, without its failures.
+    base: u64,
+    failures: FailureBytes,
     dirty: bool,
+}
+
+/// Failures in the file, those that no longer stand included.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FailureBytes {
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+}
+
+impl FailureBytes {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.count += 1;
+        self.bytes += bytes as u64;
+    }
+
+    /// About how many bytes `count` of them take.
+    fn of(self, count: u64) -> u64 {
+        self.bytes / self.count.max(1) * count
+    }
 }
 
 impl JournalFile {
@@ -141,7 +169,8 @@ impl JournalFile {
 
     fn placeholder(path: &Path) -> Result<Self, Error> {
         let nothing = File::open("/dev/null").map_err(|error| Error::Checkpoint(error.to_string()))?;
-        Ok(Self { path: path.to_owned(), file: Arc::new(nothing), length: 0, live: 0, dirty: false })
+        let failures = FailureBytes::default();
+        Ok(Self { path: path.to_owned(), file: Arc::new(nothing), length: 0, base: 0, failures, dirty: false })
     }
 
     /// The failures that still stand, read from the file as it is now.
@@ -150,14 +179,16 @@ impl JournalFile {
             .map_err(|error| self.broken(&error))
     }
 
-    /// Appends whole lines, of which `live` bytes must outlast a compaction, and compacts the file
-    /// where it has grown past its bound. `state` holds these lines already.
-    pub(super) fn append(&mut self, lines: &[u8], live: u64, state: &State) -> Result<(), Error> {
+    /// Appends whole lines, with `failures` among them, and compacts the file where it has grown past
+    /// its bound. `state` holds these lines already.
+    pub(super) fn append(&mut self, lines: &[u8], failures: FailureBytes, state: &State) -> Result<(), Error> {
         (&*self.file).write_all(lines).map_err(|error| self.broken(&error))?;
         self.length += lines.len() as u64;
-        self.live += live;
+        self.failures.count += failures.count;
+        self.failures.bytes += failures.bytes;
         self.dirty = true;
-        if self.length > SLACK + LIVE_FACTOR * self.live {
+        let live = self.base + self.failures.of(state.failures_left());
+        if self.length > SLACK + LIVE_FACTOR * live {
             let failures = self.failed_lines(state)?;
             self.rewrite(state, Some(failures))?;
         }
@@ -171,17 +202,18 @@ impl JournalFile {
 
     /// Writes the state to a new file and puts it in place: a kill leaves the one or the other.
     fn rewrite(&mut self, state: &State, failures: Option<FailedLines>) -> Result<(), Error> {
-        let fresh = beside(&self.path, ".new");
-        let written = write_snapshot(&fresh, state, failures).and_then(|(file, length)| {
+        let fresh = beside(&self.path, ".compacting");
+        let written = write_snapshot(&fresh, state, failures).and_then(|file| {
             fs::rename(&fresh, &self.path)?;
             sync_folder(&self.path)?;
-            Ok((file, length))
+            Ok(file)
         });
         match written {
-            Ok((file, length)) => {
+            Ok((file, length, failures)) => {
                 self.file = Arc::new(file);
                 self.length = length;
-                self.live = length;
+                self.base = length - failures.bytes;
+                self.failures = failures;
                 self.dirty = false;
                 Ok(())
             }
@@ -197,15 +229,23 @@ impl JournalFile {
     }
 }
 
-fn write_snapshot(path: &Path, state: &State, failures: Option<FailedLines>) -> io::Result<(File, u64)> {
+fn write_snapshot(path: &Path, state: &State, failed: Option<FailedLines>) -> io::Result<(File, u64, FailureBytes)> {
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     file.set_len(0)?;
     let mut out = io::BufWriter::new(file);
-    for record in state.snapshot() {
+    let left = if failed.is_some() { state.failures_left() } else { 0 };
+    for record in state.snapshot(left) {
         write_line(&mut out, &record)?;
     }
-    for failure in failures.into_iter().flatten() {
-        write_line(&mut out, &Record::Failed(failure?))?;
+    let mut failures = FailureBytes::default();
+    for failure in failed.into_iter().flatten() {
+        let mut line = Vec::new();
+        write_line(&mut line, &Record::Failed(failure?))?;
+        out.write_all(&line)?;
+        failures.add(line.len());
+    }
+    if failures.count != left {
+        return Err(io::Error::other(format!("{left} failures should be in it, and {} are", failures.count)));
     }
     if let Some(status) = state.ended {
         write_line(&mut out, &Record::End { status, at: crate::model::now() })?;
@@ -213,7 +253,7 @@ fn write_snapshot(path: &Path, state: &State, failures: Option<FailedLines>) -> 
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     let length = file.metadata()?.len();
-    Ok((file, length))
+    Ok((file, length, failures))
 }
 
 /// One record as a line.

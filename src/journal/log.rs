@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::JobIdentity;
 use super::failures::{FailedItems, FailedLines};
-use super::file::{JournalFile, recover, write_line};
+use super::file::{FailureBytes, JournalFile, Recovered, recover, write_line};
 use super::lock::Lock;
 use super::record::{Close, Ending, FORMAT, Header, Record};
 use super::state::State;
@@ -56,7 +56,7 @@ pub struct Journal {
     state: State,
     tracks: Vec<Track>,
     lines: Vec<u8>,
-    live: u64,
+    failures: FailureBytes,
     file: Option<JournalFile>,
     resumed: Option<Tally>,
     /// The failures so far, of earlier runs: to be tried again up to this number.
@@ -64,56 +64,94 @@ pub struct Journal {
     _lock: Option<Lock>,
 }
 
-impl Journal {
-    /// Opens the checkpoint of `job`, or starts one.
+/// A checkpoint that is ours, and not written to yet.
+#[derive(Debug)]
+pub struct Claim {
+    header: Header,
+    file: Option<(PathBuf, Lock)>,
+    resume: Option<(State, u64)>,
+}
+
+impl Claim {
+    /// Takes the checkpoint of `job` for this process, and reads it.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where it is another job's, held, damaged, newer, or cannot be
-    /// written; [`Error::Usage`] where `mode` asks for failures of a run that did not end.
-    pub fn open(job: JobIdentity, place: &Place, mode: Mode) -> Result<Self, Error> {
+    /// [`Error::Checkpoint`] where it is another job's, held, damaged or newer; [`Error::Usage`]
+    /// where `mode` asks for the failures of a run that did not end.
+    pub fn new(job: JobIdentity, place: &Place, mode: Mode) -> Result<Self, Error> {
         let header = Header { format: FORMAT, started_at: now(), job };
         let Some(path) = place.path(&header.job) else {
-            return Ok(Self::new(State::new(header), None, None));
+            return Ok(Self { header, file: None, resume: None });
         };
         if let Place::In(folder) = place {
             make_folder(folder)?;
         }
+        // Through a link, so that all names of one file have one lock.
+        let path = path.canonicalize().unwrap_or(path);
         let lock = Lock::take(&path)?;
         let found = match (recover(&path), mode) {
-            (Ok(found), _) => found,
             // A damaged checkpoint of ours may be started afresh, another's file may not.
-            (Err(_), Mode::Restart) if is_ours(&path) => super::file::Recovered { state: None, length: 0 },
-            (Err(error), _) => return Err(error),
+            (Err(_), Mode::Restart) if is_ours(&path) => Recovered { state: None, length: 0 },
+            (found, _) => found?,
         };
-        let Some(state) = found.state.filter(|_| mode != Mode::Restart) else {
-            if mode == Mode::RetryFailed {
-                return Err(Error::Usage(format!(
-                    "there is no last run of this job: no checkpoint at {}",
-                    path.display()
-                )));
-            }
-            return Self::start(&path, header, lock);
+        let file = Some((path, lock));
+        let resume = match found.state.filter(|_| mode != Mode::Restart) {
+            Some(state) if state.header.job != header.job => return Err(another_job(&file, &state.header.job)),
+            Some(state) => resumable(mode, &state)?.then_some((state, found.length)),
+            None if mode == Mode::RetryFailed => return Err(Error::Usage(NO_LAST_RUN.to_owned())),
+            None => None,
         };
-        if state.header.job != header.job {
-            return Err(another_job(&path, &state.header.job));
-        }
-        let over = state.ended.is_some();
-        match mode {
-            Mode::RetryFailed if !over && state.pass.is_some_and(|pass| pass == 0) => {
-                return Err(Error::Usage(
-                    "the last run of this job was interrupted: run the same command without --retry-failed to resume it \
-                     (its failures are tried again at its end)"
-                        .to_owned(),
-                ));
-            }
-            Mode::ResumeOrStart if over => return Self::start(&path, header, lock),
-            _ => {}
-        }
-        let file = JournalFile::reopen(&path, &state, found.length)?;
-        let mut journal = Self::new(state, Some(file), Some(lock));
+        Ok(Self { header, file, resume })
+    }
+
+    /// Whether a run that was interrupted goes on.
+    pub fn is_resumed(&self) -> bool {
+        self.resume.is_some()
+    }
+
+    /// Begins to record: a new job replaces what an ended one left.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the file cannot be written.
+    pub fn begin(self) -> Result<Journal, Error> {
+        let Some((path, lock)) = self.file else {
+            return Ok(Journal::new(State::new(self.header), None, None));
+        };
+        let Some((state, length)) = self.resume else {
+            return Journal::start(&path, self.header, lock);
+        };
+        let file = JournalFile::reopen(&path, &state, length)?;
+        let mut journal = Journal::new(state, Some(file), Some(lock));
         journal.resumed = Some(journal.state.totals.clone());
         journal.retry_until = journal.state.last_failure();
         Ok(journal)
+    }
+}
+
+const NO_LAST_RUN: &str = "there is no last run of this job whose failures could be tried again";
+
+const NOT_ENDED: &str = "the last run of this job was interrupted: run the same command without --retry-failed to resume \
+                         it (its failures are tried again at its end)";
+
+/// Whether the job goes on, rather than being over.
+fn resumable(mode: Mode, state: &State) -> Result<bool, Error> {
+    let over = state.ended.is_some();
+    // In a later pass than the first, nothing but failures is left.
+    let first_pass = state.pass.is_none_or(|pass| pass == 0);
+    match mode {
+        Mode::RetryFailed if !over && first_pass => Err(Error::Usage(NOT_ENDED.to_owned())),
+        Mode::RetryFailed => Ok(true),
+        Mode::ResumeOrStart | Mode::Restart => Ok(!over),
+    }
+}
+
+impl Journal {
+    /// Opens the checkpoint of `job`, or starts one: a [`Claim`] that begins at once.
+    ///
+    /// # Errors
+    /// Those of [`Claim::new`] and [`Claim::begin`].
+    pub fn open(job: JobIdentity, place: &Place, mode: Mode) -> Result<Self, Error> {
+        Claim::new(job, place, mode)?.begin()
     }
 
     fn start(path: &Path, header: Header, lock: Lock) -> Result<Self, Error> {
@@ -124,12 +162,18 @@ impl Journal {
 
     fn new(state: State, file: Option<JournalFile>, lock: Option<Lock>) -> Self {
         let (tracks, lines) = (Vec::new(), Vec::new());
-        Self { state, tracks, lines, live: 0, file, resumed: None, retry_until: 0, _lock: lock }
+        let failures = FailureBytes::default();
+        Self { state, tracks, lines, failures, file, resumed: None, retry_until: 0, _lock: lock }
     }
 
     /// What earlier runs of this job finished; `None` if this is its first run.
     pub fn resumed(&self) -> Option<&Tally> {
         self.resumed.as_ref()
+    }
+
+    /// What all runs of the job finished, as far as it is recorded.
+    pub fn totals(&self) -> &Tally {
+        &self.state.totals
     }
 
     /// When the job was first started.
@@ -244,7 +288,7 @@ impl Journal {
         if self.lines.is_empty() {
             return Ok(());
         }
-        file.append(&self.lines, std::mem::take(&mut self.live), &self.state)?;
+        file.append(&self.lines, std::mem::take(&mut self.failures), &self.state)?;
         self.lines.clear();
         Ok(())
     }
@@ -299,14 +343,13 @@ impl Journal {
         }
         let before = self.lines.len();
         write_line(&mut self.lines, &record).map_err(|error| Error::Internal(error.to_string()))?;
-        let stays = match &record {
-            Record::Mark(mark) => !mark.failures.is_empty(),
-            Record::Close(close) => close.failure.is_some(),
-            _ => false,
+        let failures = match &record {
+            Record::Mark(mark) => mark.failures.len(),
+            Record::Close(close) => usize::from(close.failure.is_some()),
+            _ => 0,
         };
-        if stays {
-            self.live += (self.lines.len() - before) as u64;
-        }
+        // A line's bytes are shared among its failures.
+        (0..failures).for_each(|_| self.failures.add((self.lines.len() - before) / failures));
         Ok(())
     }
 }
@@ -327,10 +370,10 @@ fn is_ours(path: &Path) -> bool {
         && start == *br#"{"t":"job""#
 }
 
-fn another_job(path: &Path, job: &JobIdentity) -> Error {
+fn another_job(file: &Option<(PathBuf, Lock)>, job: &JobIdentity) -> Error {
+    let path = file.as_ref().map(|(path, _)| path.display().to_string()).unwrap_or_default();
     Error::Checkpoint(format!(
-        "the checkpoint {} is another job's ({} {} {}): name another file, or give --restart to give that job up",
-        path.display(),
+        "the checkpoint {path} is another job's ({} {} {}): name another file, or give --restart to give that job up",
         job.verb,
         job.sources.join(" "),
         job.dest

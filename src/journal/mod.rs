@@ -16,11 +16,13 @@ mod lock;
 mod log;
 mod record;
 mod state;
+#[cfg(test)]
+mod tests;
 mod track;
 
 pub use failures::FailedItems;
 pub use identity::JobIdentity;
-pub use log::{Journal, Mode, Place};
+pub use log::{Claim, Journal, Mode, Place};
 pub use record::Ending;
 pub use track::Ticket;
 

@@ -133,4 +133,6 @@ pub(super) struct Totals {
     pub(super) next_failure: u64,
     /// Failures up to this number were tried again.
     pub(super) retried_to: u64,
+    /// Lines of the compacted state that follow this one: a file with fewer was cut short.
+    pub(super) lines: u64,
 }

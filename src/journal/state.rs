@@ -132,15 +132,17 @@ impl State {
         self.totals.add(&Tally { failed: 0, ..tally.clone() });
     }
 
-    /// The fewest records that give this state, but for the failures, which stay on disk.
-    pub(super) fn snapshot(&self) -> Vec<Record> {
-        let totals =
-            Totals { tally: self.totals.clone(), next_failure: self.next_failure, retried_to: self.retried_to };
-        let mut records = vec![Record::Job(self.header.clone()), Record::Totals(totals)];
-        if let Some(pass) = self.pass {
-            records.push(Record::Plan { pass, ranges: self.ranges.values().cloned().collect() });
-        }
-        records.extend(self.open.values().cloned().map(Record::Open));
-        records
+    /// The fewest records that give this state, but for the failures, which stay on disk and follow
+    /// as `failures` lines more.
+    pub(super) fn snapshot(&self, failures: u64) -> Vec<Record> {
+        let plan = self.pass.map(|pass| Record::Plan { pass, ranges: self.ranges.values().cloned().collect() });
+        let rest: Vec<Record> = plan.into_iter().chain(self.open.values().cloned().map(Record::Open)).collect();
+        let totals = Totals {
+            tally: self.totals.clone(),
+            next_failure: self.next_failure,
+            retried_to: self.retried_to,
+            lines: rest.len() as u64 + failures,
+        };
+        [Record::Job(self.header.clone()), Record::Totals(totals)].into_iter().chain(rest).collect()
     }
 }

@@ -97,7 +97,8 @@ impl Track {
     /// every unfinished item that was passed is parked at once.
     pub(super) fn advance(&mut self, now: Option<Instant>, next_failure: &mut u64) -> Option<Mark> {
         self.note_passed(now);
-        let crowded = self.slots.len() > PARK_BEHIND;
+        let finished = self.slots.iter().filter(|slot| matches!(slot.state, SlotState::Finished(_))).count();
+        let crowded = finished >= PARK_BEHIND;
         let mut mark = None;
         for _ in 0..self.finished_end() {
             let Some(slot) = self.slots.pop_front_if(|slot| slot.may_leave(now, crowded)) else { break };

@@ -114,6 +114,11 @@ impl RequestError {
         }
     }
 
+    /// Whether the object (not its bucket) is not there.
+    pub fn is_missing(&self) -> bool {
+        self.class == Class::Missing
+    }
+
     /// The error of a request that was not sent because the run is draining.
     pub fn interrupted(operation: Operation, attempts: u32) -> Self {
         let mut error = Self::local(operation, Class::Interrupted, "Interrupted", "the run is ending");

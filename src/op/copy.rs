@@ -85,7 +85,7 @@ impl Copy {
                 self.fallback.succeeded();
                 Ok(object.size)
             }
-            Err(error) if error.class == Class::Denied && self.fallback.take(&error) => {
+            Err(error) if error.code == "AccessDenied" && self.fallback.take(&error) => {
                 if object.size > self.client_limit() {
                     return Err(error);
                 }

@@ -11,7 +11,7 @@ use crate::model::{Item, Outcome};
 
 pub use copy::{Copy, CopySource};
 pub use dry_run::DryRun;
-pub use route::{Side, Via, Way, choose, same_store};
+pub use route::{Side, Via, Way, choose, partition, same_store};
 
 /// The work of a verb on one item.
 pub trait Op: Send + Sync + 'static {

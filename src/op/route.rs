@@ -51,7 +51,7 @@ pub fn same_store(source: Side<'_>, dest: Side<'_>) -> bool {
 
 /// The AWS partition of a region: the partitions share no buckets and no credentials.
 /// *Source:* `partitions.json` of the AWS SDKs.
-fn partition(region: &str) -> &'static str {
+pub fn partition(region: &str) -> &'static str {
     const BY_PREFIX: [(&str, &str); 7] = [
         ("cn-", "aws-cn"),
         ("us-gov-", "aws-us-gov"),

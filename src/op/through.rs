@@ -9,13 +9,13 @@ use crate::store::Fetched;
 const GROWTHS: u32 = 3;
 
 impl Copy {
-    /// Copies one object through memory: returns its bytes. What is written is one answer of the
-    /// source, body and headers together, even where the object is replaced meanwhile.
+    /// Copies one object through memory: returns its bytes. Body and headers are one answer of the
+    /// source, and belong together even where the object is replaced meanwhile.
     pub(super) async fn through_client(&self, plan: &Plan<'_>, item: &Item) -> Result<u64, RequestError> {
         let key = &item.object.key;
         // Held until the write is acknowledged.
         let (fetched, _bytes) = self.fetch(plan, item).await?;
-        let tags = if fetched.tag_count > 0 { plan.source.tags(key).await? } else { Vec::new() };
+        let tags = plan.source.tags(key, fetched.tag_count).await?;
         self.dest.put(&plan.dest_key, &fetched.body, &fetched.headers, &tags).await?;
         Ok(fetched.body.len() as u64)
     }

@@ -21,9 +21,23 @@ pub use stats::Stats;
 
 use crate::model::{Class, Operation, RequestError};
 
-/// What one request, the slowest included, is assumed to move: bytes per second. A copy within S3
-/// runs at tens of MB/s; a link that moves less than this stalls. Chosen, not measured.
-const SLOWEST_BYTES_PER_SECOND: u64 = 5_000_000;
+/// What a copy within the store is assumed to move at least: bytes per second. S3 copies at tens of
+/// MB/s. Chosen, not measured.
+const SLOWEST_COPY: u64 = 5_000_000;
+
+/// What one upload is assumed to move at least, where many share a slow link: bytes per second.
+/// Chosen, not measured.
+const SLOWEST_TRANSFER: u64 = 100_000;
+
+/// The time that a copy of `bytes` bytes within the store may take beyond that of an empty one.
+pub fn copy_allowance(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOWEST_COPY)
+}
+
+/// The time that `bytes` bytes of a body may take on their way, beyond that of an empty one.
+pub fn transfer_allowance(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOWEST_TRANSFER)
+}
 
 /// The one gate in front of every request of a run.
 #[derive(Debug)]
@@ -38,7 +52,7 @@ pub struct Pacer {
 impl Pacer {
     /// A gate for `concurrency` requests at once, that opens no more once `stop` is cancelled.
     ///
-    /// `request_timeout` is what a request without a body may take; bytes add to it.
+    /// `request_timeout` is what a request without a body may take, and what a body may pause.
     pub fn new(
         concurrency: usize,
         retry: RetryPolicy,
@@ -59,9 +73,15 @@ impl Pacer {
         &self.stop
     }
 
-    /// Sends a request that moves `bytes` bytes (there, or within the store), again and again
-    /// until it succeeds, cannot succeed, or has had its attempts. The permit is held until the
-    /// future that `request` returns is finished, so that future must consume the whole answer.
+    /// How long a request without a body may take, and a body may pause.
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// Sends a request again and again until it succeeds, cannot succeed, or has had its attempts.
+    /// Each attempt may take `allowance` more than a request without a body. The permit is held
+    /// until the future that `request` returns is finished, so that future must consume the whole
+    /// answer.
     ///
     /// # Errors
     /// The last attempt's error with the number of attempts; [`Class::Interrupted`] when the run
@@ -70,12 +90,31 @@ impl Pacer {
     /// # Cancellation
     /// Dropping the future drops the request that is under way: whether the server did its work is
     /// then unknown.
-    pub async fn call<T, F, R>(&self, operation: Operation, bytes: u64, mut request: F) -> Result<T, RequestError>
+    pub async fn call<T, F, R>(&self, operation: Operation, allowance: Duration, request: F) -> Result<T, RequestError>
     where
         F: FnMut() -> R,
         R: Future<Output = Result<T, RequestError>>,
     {
-        let mut waits = self.retry.waits();
+        self.call_with(&self.retry, operation, allowance, request).await
+    }
+
+    /// The same, with other attempts: before the work begins, the user waits for the answer.
+    ///
+    /// # Errors
+    /// Those of [`Pacer::call`].
+    pub async fn call_with<T, F, R>(
+        &self,
+        retry: &RetryPolicy,
+        operation: Operation,
+        allowance: Duration,
+        mut request: F,
+    ) -> Result<T, RequestError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, RequestError>>,
+    {
+        let deadline = self.request_timeout.saturating_add(allowance);
+        let mut waits = retry.waits();
         let mut attempts = 0;
         loop {
             let Some(permit) = self.permit().await else {
@@ -83,13 +122,13 @@ impl Pacer {
             };
             attempts += 1;
             let sent = self.stats.sent(operation);
-            let answer = tokio::time::timeout(self.deadline(bytes), request()).await;
+            let answer = tokio::time::timeout(deadline, request()).await;
             drop(sent);
             drop(permit);
             let mut error = match answer {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => error,
-                Err(_) => self.timed_out(operation, bytes),
+                Err(_) => timed_out(operation, deadline),
             };
             error.attempts = attempts;
             self.stats.failed(&error);
@@ -112,15 +151,11 @@ impl Pacer {
             permit = self.permits.acquire() => permit.ok(),
         }
     }
+}
 
-    fn deadline(&self, bytes: u64) -> Duration {
-        self.request_timeout + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
-    }
-
-    fn timed_out(&self, operation: Operation, bytes: u64) -> RequestError {
-        let message = format!("no complete answer within {} s", self.deadline(bytes).as_secs_f64());
-        RequestError::local(operation, Class::Transient, "RequestTimeout", message)
-    }
+fn timed_out(operation: Operation, deadline: Duration) -> RequestError {
+    let message = format!("no complete answer within {} s", deadline.as_secs_f64());
+    RequestError::local(operation, Class::Transient, "RequestTimeout", message)
 }
 
 #[cfg(test)]
@@ -142,7 +177,7 @@ mod tests {
     async fn a_fault_is_retried_until_it_is_gone() {
         let (pacer, calls) = (pacer(1, 10), AtomicU32::new(0));
         let answer = pacer
-            .call(Operation::CopyObject, 0, || async {
+            .call(Operation::CopyObject, Duration::ZERO, || async {
                 if calls.fetch_add(1, SeqCst) < 4 { Err(error(Class::Transient)) } else { Ok(7) }
             })
             .await;
@@ -155,7 +190,7 @@ mod tests {
     async fn attempts_are_counted_and_end() {
         let pacer = pacer(1, 3);
         let answer: Result<(), _> =
-            pacer.call(Operation::CopyObject, 0, || async { Err(error(Class::Throttled)) }).await;
+            pacer.call(Operation::CopyObject, Duration::ZERO, || async { Err(error(Class::Throttled)) }).await;
         assert_eq!(answer.unwrap_err().attempts, 3);
         assert_eq!(pacer.stats().throttled(), 3);
     }
@@ -164,7 +199,8 @@ mod tests {
     async fn what_no_retry_mends_is_not_retried() {
         for class in [Class::Denied, Class::Permanent, Class::Missing, Class::Fatal] {
             let pacer = pacer(1, 10);
-            let answer: Result<(), _> = pacer.call(Operation::CopyObject, 0, || async { Err(error(class)) }).await;
+            let answer: Result<(), _> =
+                pacer.call(Operation::CopyObject, Duration::ZERO, || async { Err(error(class)) }).await;
             assert_eq!(answer.unwrap_err().attempts, 1);
         }
     }
@@ -175,7 +211,9 @@ mod tests {
         let failing = {
             let pacer = Arc::clone(&pacer);
             tokio::spawn(async move {
-                pacer.call::<(), _, _>(Operation::CopyObject, 0, || async { Err(error(Class::Transient)) }).await
+                pacer
+                    .call::<(), _, _>(Operation::CopyObject, Duration::ZERO, || async { Err(error(Class::Transient)) })
+                    .await
             })
         };
         while pacer.stats().retries() == 0 {
@@ -189,7 +227,7 @@ mod tests {
     async fn a_request_that_hangs_is_cut_and_tried_again() {
         let (pacer, calls) = (pacer(1, 10), AtomicU32::new(0));
         let answer = pacer
-            .call(Operation::GetObject, 0, || async {
+            .call(Operation::GetObject, Duration::ZERO, || async {
                 if calls.fetch_add(1, SeqCst) == 0 {
                     std::future::pending::<()>().await;
                 }
@@ -210,20 +248,19 @@ mod tests {
                     tokio::time::sleep(Duration::from_secs(5)).await;
                     Ok(1)
                 };
-                pacer.call(Operation::CopyObject, 0, work).await
+                pacer.call(Operation::CopyObject, Duration::ZERO, work).await
             })
         };
         tokio::time::sleep(Duration::from_secs(1)).await;
         pacer.stop().cancel();
         assert_eq!(slow.await.unwrap().unwrap(), 1);
-        let refused: Result<(), _> = pacer.call(Operation::CopyObject, 0, || async { Ok(()) }).await;
+        let refused: Result<(), _> = pacer.call(Operation::CopyObject, Duration::ZERO, || async { Ok(()) }).await;
         assert_eq!(refused.unwrap_err().class, Class::Interrupted);
     }
 
     #[test]
-    fn the_deadline_grows_with_the_bytes() {
-        let pacer = pacer(1, 1);
-        assert_eq!(pacer.deadline(0), Duration::from_secs(60));
-        assert_eq!(pacer.deadline(5 << 30), Duration::from_secs(60 + 1073));
+    fn the_allowance_grows_with_the_bytes() {
+        assert_eq!(copy_allowance(5 << 30), Duration::from_secs(1073));
+        assert_eq!(transfer_allowance(64 << 20), Duration::from_secs(671));
     }
 }

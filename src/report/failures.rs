@@ -1,10 +1,14 @@
 //! The failures file: a JSON line for each object that failed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufRead as _, BufWriter, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Error, Failure};
+
+/// Bytes that a line of it may have: a key of 1,024 bytes at most, a message of some hundred.
+const LONGEST_FAILURE: u64 = 64 << 10;
 
 /// A failures file. It is made when the first failure comes, so that a clean run leaves none.
 #[derive(Debug)]
@@ -20,7 +24,8 @@ impl FailuresFile {
     /// [`Error::Checkpoint`] where it cannot be written: a run that cannot record must not begin.
     pub fn new(path: Option<PathBuf>) -> Result<Self, Error> {
         let mut failures = Self { path, file: None };
-        if failures.path.is_some() {
+        if let Some(path) = &failures.path {
+            check_ours(path)?;
             failures.rewrite(std::iter::empty())?;
         }
         Ok(failures)
@@ -40,7 +45,9 @@ impl FailuresFile {
         let write = |file: &mut File| file.write_all(&line(failure)?);
         let file = match &mut self.file {
             Some(file) => Ok(file),
-            None => OpenOptions::new().append(true).create(true).open(path).map(|file| self.file.insert(file)),
+            None => {
+                OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(|file| self.file.insert(file))
+            }
         };
         file.and_then(write).map_err(|error| broken(path, &error))
     }
@@ -57,7 +64,7 @@ impl FailuresFile {
 }
 
 fn rewrite(path: &Path, failures: impl Iterator<Item = io::Result<Failure>>) -> io::Result<Option<File>> {
-    let mut out = BufWriter::new(OpenOptions::new().append(true).create(true).open(path)?);
+    let mut out = BufWriter::new(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?);
     out.get_ref().set_len(0)?;
     let mut any = false;
     for failure in failures {
@@ -70,6 +77,22 @@ fn rewrite(path: &Path, failures: impl Iterator<Item = io::Result<Failure>>) -> 
     }
     fs::remove_file(path)?;
     Ok(None)
+}
+
+/// A file that holds anything but failures is somebody's, and not replaced.
+fn check_ours(path: &Path) -> Result<(), Error> {
+    let mut first = String::new();
+    let read = File::open(path).and_then(|file| io::BufReader::new(file.take(LONGEST_FAILURE)).read_line(&mut first));
+    match read {
+        Ok(0) => Ok(()),
+        Ok(_) if serde_json::from_str::<Failure>(&first).is_ok() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(broken(path, &error)),
+        _ => Err(Error::Checkpoint(format!(
+            "{} is not a failures file: it would be replaced; name another",
+            path.display()
+        ))),
+    }
 }
 
 fn line(failure: &Failure) -> io::Result<Vec<u8>> {

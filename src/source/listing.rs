@@ -34,7 +34,11 @@ pub async fn list(source: Arc<Source>, index: usize, range: Range, max_ranges: u
 /// The one object of a source that names one.
 async fn one(source: &Source, index: usize, key: &str, range: &Range, out: &Sender<Yield>) -> Result<(), RequestError> {
     if range.at.is_none() {
-        let object = source.bucket.head(key).await?;
+        let object = match source.bucket.head(key).await {
+            // Whether it is gone is for the operation to say, as for every object.
+            Err(error) if error.class == Class::Missing => Object { key: key.to_owned(), size: 0 },
+            object => object?,
+        };
         let items = vec![Item { source: source.index, origin: Origin::Listing, object }];
         let _ = out.send(Yield::Items { range: index, items }).await;
     }
@@ -82,7 +86,8 @@ impl<'a> Lister<'a> {
             }
             cursor = next;
             if self.max_ranges > 1 {
-                self.cut(cursor.seen.as_deref().unwrap_or_default()).await;
+                let seen = cursor.seen.as_deref().max(self.after.as_deref()).unwrap_or_default();
+                self.cut(seen.to_owned()).await;
             }
         }
     }
@@ -104,11 +109,11 @@ impl<'a> Lister<'a> {
 
     /// Asks once for the folders behind `last` and cuts the range by them. That it cannot be asked
     /// is no fault: the range is then listed in one.
-    async fn cut(&mut self, last: &str) {
+    async fn cut(&mut self, last: String) {
         let ranges = std::mem::replace(&mut self.max_ranges, 1);
         let request = PageRequest {
             prefix: self.prefix,
-            start_after: Some(carried_by_xml(last)).filter(|start| !start.is_empty()),
+            start_after: Some(carried_by_xml(&last)).filter(|start| !start.is_empty()),
             delimiter: Some("/"),
             ..PageRequest::default()
         };
@@ -116,7 +121,7 @@ impl<'a> Lister<'a> {
             Ok(page) => page.folders,
             Err(error) => return tracing::debug!(%error, "no folders to cut the listing by"),
         };
-        let cuts = cut_points(&folders, last, self.until.as_deref(), ranges);
+        let cuts = cut_points(&folders, &last, self.until.as_deref(), ranges);
         if let Some(first) = cuts.first() {
             self.until = Some(first.clone());
             let cuts = cuts.into_iter().map(Position::Key).collect();

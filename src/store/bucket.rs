@@ -1,9 +1,13 @@
 //! A bucket, as one end's credentials reach it. The calls are in the other files of this room.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use aws_sdk_s3::types::RequestPayer;
 
+use crate::model::{Class, Operation, RequestError};
 use crate::pace::Pacer;
 
 /// A bucket that requests can be sent to.
@@ -15,6 +19,10 @@ pub struct Bucket {
     pub(super) request_payer: bool,
     pub(super) expected_owner: Option<String>,
     pub(super) pacer: Arc<Pacer>,
+    /// Whether its listings are really encoded where they say so; unset while not known.
+    pub(super) encodes_keys: Arc<OnceLock<bool>>,
+    /// Whether some request with this end's credentials has succeeded.
+    pub(super) works: Arc<AtomicBool>,
 }
 
 impl Bucket {
@@ -31,6 +39,33 @@ impl Bucket {
     /// The gate that its requests go through.
     pub fn pacer(&self) -> &Pacer {
         &self.pacer
+    }
+
+    /// Sends a request through the gate. While nothing has succeeded with these credentials, a
+    /// signature that does not match means that they are wrong, and not one odd key.
+    pub(super) async fn call<T, F, R>(
+        &self,
+        operation: Operation,
+        allowance: Duration,
+        request: F,
+    ) -> Result<T, RequestError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, RequestError>>,
+    {
+        let answer = self.pacer.call(operation, allowance, request).await;
+        match answer {
+            Ok(value) => {
+                self.works.store(true, Relaxed);
+                Ok(value)
+            }
+            Err(mut error) => {
+                if error.code == "SignatureDoesNotMatch" && !self.works.load(Relaxed) {
+                    error.class = Class::Fatal;
+                }
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn payer(&self) -> Option<RequestPayer> {

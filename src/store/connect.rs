@@ -1,21 +1,24 @@
 //! From what the user configured to a client: credentials, endpoint, region.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    ConfigBag, Intercept, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents, SharedHttpClient,
-    StalledStreamProtectionConfig, interceptors::BeforeTransmitInterceptorContextMut,
+    RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::error::BoxError;
 use aws_smithy_http_client::{Builder as HttpBuilder, tls};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::error::chain;
+use super::wire::{EmptyBodyLength, WholeXml};
 use super::{Bucket, head::BucketAnswer};
 use crate::model::{Error, RequestError};
 use crate::pace::Pacer;
@@ -65,6 +68,7 @@ pub struct End {
     config: EndConfig,
     sdk: SdkConfig,
     endpoint: Option<String>,
+    works: Arc<AtomicBool>,
 }
 
 impl End {
@@ -74,9 +78,10 @@ impl End {
     /// [`Error::Usage`] for an endpoint that is no URL; [`Error::Unworkable`] where there are no
     /// credentials.
     pub async fn load(role: &'static str, config: EndConfig) -> Result<Self, Error> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
+        let http = http_client();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
         if let Some(profile) = &config.profile {
-            loader = loader.profile_name(profile);
+            loader = loader.profile_name(profile).credentials_provider(profile_credentials(profile, &http).await);
         }
         if let Some(region) = &config.region {
             loader = loader.region(Region::new(region.clone()));
@@ -89,13 +94,17 @@ impl End {
         if let Some(url) = &endpoint {
             check_endpoint(role, url)?;
         }
-        let end = Self { role, config, sdk, endpoint };
+        let end = Self { role, config, sdk, endpoint, works: Arc::default() };
         end.check_credentials().await?;
         Ok(end)
     }
 
-    /// The endpoint, without a final slash; `None` for AWS itself.
+    /// The endpoint, without a final slash; `None` for AWS itself, however it is named.
     pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint_url().filter(|url| !is_aws(url))
+    }
+
+    fn endpoint_url(&self) -> Option<&str> {
         self.endpoint.as_deref().map(|url| url.trim_end_matches('/'))
     }
 
@@ -127,6 +136,8 @@ impl End {
             request_payer: self.config.request_payer,
             expected_owner: self.config.expected_bucket_owner.clone(),
             pacer: Arc::clone(pacer),
+            encodes_keys: Arc::default(),
+            works: Arc::clone(&self.works),
         }
     }
 
@@ -140,15 +151,16 @@ impl End {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .use_arn_region(true)
             .force_path_style(self.path_style())
-            .interceptor(EmptyBodyLength);
-        if let Some(url) = self.endpoint() {
+            .interceptor(EmptyBodyLength)
+            .interceptor(WholeXml);
+        if let Some(url) = self.endpoint_url() {
             config = config.endpoint_url(url);
-            if !is_aws(url) {
-                // Many imitators of S3 refuse the checksums that the SDK adds by default.
-                config = config
-                    .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-                    .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-            }
+        }
+        if self.endpoint().is_some() {
+            // Many imitators of S3 refuse the checksums that the SDK adds by default.
+            config = config
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         }
         if self.config.no_sign_request {
             config = config.allow_no_auth();
@@ -161,7 +173,7 @@ impl End {
             (Addressing::Path, _) => true,
             (Addressing::Virtual, _) | (Addressing::Auto, None) => false,
             // Alibaba OSS refuses bucket names in the path (SecondLevelDomainForbidden).
-            (Addressing::Auto, Some(url)) => !is_aws(url) && !url.contains(".aliyuncs.com"),
+            (Addressing::Auto, Some(url)) => !url.contains(".aliyuncs.com"),
         }
     }
 
@@ -184,12 +196,19 @@ impl End {
     }
 
     fn unworkable(&self, bucket: &str, error: &RequestError) -> Error {
-        let place = self.endpoint().unwrap_or("AWS");
+        let place = self.endpoint_url().unwrap_or("AWS");
         Error::Unworkable(match error.code.as_str() {
             "NoSuchBucket" => format!("the bucket {bucket:?} does not exist at {place}"),
             code => format!("the bucket {bucket:?} cannot be reached at {place}: {code}: {}", error.message),
         })
     }
+}
+
+/// The credentials of a profile that was named: as with aws-cli, they win over the environment's.
+async fn profile_credentials(profile: &str, http: &SharedHttpClient) -> ProfileFileCredentialsProvider {
+    let region = DefaultRegionChain::builder().profile_name(profile).build().region().await;
+    let provider = ProviderConfig::without_region().with_http_client(http.clone()).with_region(region);
+    ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build()
 }
 
 /// One HTTP client a process end: connections are pooled in it.
@@ -218,31 +237,6 @@ fn check_endpoint(role: &str, url: &str) -> Result<(), Error> {
 fn is_aws(url: &str) -> bool {
     let host = url.split("://").nth(1).unwrap_or(url).split(['/', ':']).next().unwrap_or_default();
     host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
-}
-
-/// Says `Content-Length: 0` on writes without a body: the HTTP client leaves it out, and Google
-/// Cloud Storage answers 411 without it.
-#[derive(Debug)]
-struct EmptyBodyLength;
-
-impl Intercept for EmptyBodyLength {
-    fn name(&self) -> &'static str {
-        "EmptyBodyLength"
-    }
-
-    fn modify_before_transmit(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let request = context.request_mut();
-        let writes = matches!(request.method(), "PUT" | "POST");
-        if writes && request.body().content_length() == Some(0) && request.headers().get("content-length").is_none() {
-            request.headers_mut().insert("content-length", "0");
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         | "XAmzContentChecksumMismatch" => Class::Transient,
         "NoSuchKey" | "NoSuchVersion" => Class::Missing,
         "AccessDenied" => Class::Denied,
+        "InvalidObjectState" | "SignatureDoesNotMatch" | "NotImplemented" => Class::Permanent,
         "NoSuchBucket"
         | "InvalidAccessKeyId"
         | "ExpiredToken"
@@ -48,7 +49,10 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         _ => match status {
             429 | 503 => Class::Throttled,
             // An answer that says it succeeded, and could not be understood.
-            200..=299 | 408 | 500 | 502 | 504 => Class::Transient,
+            200..=299 | 408 => Class::Transient,
+            301 => Class::Fatal,
+            501 => Class::Permanent,
+            500..=599 => Class::Transient,
             404 if code.is_none_or(|code| code == "NotFound") => Class::Missing,
             403 => Class::Denied,
             _ => Class::Permanent,
@@ -134,9 +138,12 @@ pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
     parts.join(": ")
 }
 
+/// Characters of a server's message that are kept: each failure is recorded with one.
+const LONGEST_MESSAGE: usize = 500;
+
 /// What a server says may hold anything: line breaks and control characters are taken out.
 fn one_line(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean: String = text.chars().take(LONGEST_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn without_a_code_the_status_decides() {
-        for status in [200, 500, 502, 504] {
+        for status in [200, 500, 502, 504, 520] {
             assert_eq!(classify(None, status), Class::Transient, "{status}");
         }
         for status in [429, 503] {

@@ -1,5 +1,7 @@
 //! GetObject and GetObjectTagging: a whole object into memory.
 
+use std::time::Duration;
+
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
@@ -7,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::error::{chain, malformed, translate};
 use super::{Bucket, Headers};
 use crate::model::{Class, Operation, RequestError};
+use crate::pace::transfer_allowance;
 
 /// An object that was read.
 #[derive(Clone, Debug)]
@@ -16,7 +19,7 @@ pub struct Fetched {
     /// What describes them.
     pub headers: Headers,
     /// How many tags it has; they are read apart.
-    pub tag_count: u32,
+    pub tag_count: usize,
 }
 
 impl Bucket {
@@ -27,41 +30,45 @@ impl Bucket {
     /// A body that ends early is an error, and so are user metadata that the SDK cannot read: a
     /// copy would lose them.
     pub async fn get(&self, key: &str, limit: u64) -> Result<Option<Fetched>, RequestError> {
-        self.pacer
-            .call(Operation::GetObject, limit, || async {
-                let request = self.client.get_object().bucket(&self.name).key(key);
-                let answer = request
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.expected_owner.clone())
-                    .send()
-                    .await
-                    .map_err(|error| translate(Operation::GetObject, error))?;
-                read(answer, limit).await
-            })
-            .await
+        self.call(Operation::GetObject, transfer_allowance(limit), || async {
+            let request = self.client.get_object().bucket(&self.name).key(key);
+            let answer = request
+                .set_request_payer(self.payer())
+                .set_expected_bucket_owner(self.expected_owner.clone())
+                .send()
+                .await
+                .map_err(|error| translate(Operation::GetObject, error))?;
+            read(answer, limit, self.pacer.request_timeout()).await
+        })
+        .await
     }
 
-    /// The tags of `key`.
+    /// The `count` tags of `key`; none are not asked for.
     ///
     /// # Errors
-    /// Those of GetObjectTagging.
-    pub async fn tags(&self, key: &str) -> Result<Vec<(String, String)>, RequestError> {
-        self.pacer
-            .call(Operation::GetObjectTagging, 0, || async {
-                let request = self.client.get_object_tagging().bucket(&self.name).key(key);
-                let answer = request
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.expected_owner.clone())
-                    .send()
-                    .await
-                    .map_err(|error| translate(Operation::GetObjectTagging, error))?;
-                Ok(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect())
-            })
-            .await
+    /// An answer with fewer tags is an error.
+    pub async fn tags(&self, key: &str, count: usize) -> Result<Vec<(String, String)>, RequestError> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        self.call(Operation::GetObjectTagging, Duration::ZERO, || async {
+            let request = self.client.get_object_tagging().bucket(&self.name).key(key);
+            let answer = request
+                .set_request_payer(self.payer())
+                .set_expected_bucket_owner(self.expected_owner.clone())
+                .send()
+                .await
+                .map_err(|error| translate(Operation::GetObjectTagging, error))?;
+            if answer.tag_set.len() < count {
+                return Err(malformed(Operation::GetObjectTagging, "tag"));
+            }
+            Ok(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect())
+        })
+        .await
     }
 }
 
-async fn read(answer: GetObjectOutput, limit: u64) -> Result<Option<Fetched>, RequestError> {
+async fn read(answer: GetObjectOutput, limit: u64, pause: Duration) -> Result<Option<Fetched>, RequestError> {
     let operation = Operation::GetObject;
     if answer.e_tag().is_none() {
         return Err(malformed(operation, "ETag"));
@@ -84,18 +91,19 @@ async fn read(answer: GetObjectOutput, limit: u64) -> Result<Option<Fetched>, Re
         expires: answer.expires_string,
         metadata: answer.metadata.unwrap_or_default(),
     };
-    let tag_count = answer.tag_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
-    let body = collect(answer.body, length).await?;
+    let tag_count = answer.tag_count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+    let body = collect(answer.body, length, pause).await?;
     Ok(Some(Fetched { body, headers, tag_count }))
 }
 
-/// Reads a body of exactly `length` bytes.
-async fn collect(mut stream: ByteStream, length: u64) -> Result<Bytes, RequestError> {
+/// Reads a body of exactly `length` bytes that never pauses for longer than `pause`.
+async fn collect(mut stream: ByteStream, length: u64, pause: Duration) -> Result<Bytes, RequestError> {
     let broken =
         |message: String| RequestError::local(Operation::GetObject, Class::Transient, "IncompleteBody", message);
     let capacity = usize::try_from(length).map_err(|_| broken(format!("{length} bytes do not fit this machine")))?;
     let mut body = BytesMut::with_capacity(capacity);
-    while let Some(chunk) = stream.next().await {
+    let stalled = |_| broken(format!("the body stalled for {} s", pause.as_secs_f64()));
+    while let Some(chunk) = tokio::time::timeout(pause, stream.next()).await.map_err(stalled)? {
         let chunk = chunk.map_err(|error| broken(chain(&error)))?;
         if chunk.len() > capacity - body.len() {
             return Err(broken(format!("the body is longer than the {length} bytes it said")));

@@ -1,15 +1,21 @@
 //! HeadBucket and HeadObject.
 
+use std::time::Duration;
+
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::head_bucket::{HeadBucketError, HeadBucketOutput};
 use aws_smithy_runtime_api::http::Response;
 
-use super::Bucket;
-use super::error::translate;
-use crate::model::{Class, Object, Operation, RequestError};
+use super::error::{malformed, translate};
+use super::{Bucket, PageRequest};
+use crate::model::{Object, Operation, RequestError};
+use crate::pace::RetryPolicy;
 
 /// The header in which S3 tells a bucket's region, on errors too.
 const REGION_HEADER: &str = "x-amz-bucket-region";
+
+/// An endpoint that does not answer is told within seconds.
+const FIRST_QUESTIONS: RetryPolicy = RetryPolicy { attempts: 3 };
 
 /// Where a bucket is.
 pub(super) enum BucketAnswer {
@@ -27,7 +33,7 @@ impl Bucket {
     pub(super) async fn ask(&self) -> Result<BucketAnswer, RequestError> {
         let answer = self
             .pacer
-            .call(Operation::HeadBucket, 0, || async {
+            .call_with(&FIRST_QUESTIONS, Operation::HeadBucket, Duration::ZERO, || async {
                 let sent = self.client.head_bucket().bucket(&self.name);
                 let answer = sent.set_expected_bucket_owner(self.expected_owner.clone()).send().await;
                 match region_of(&answer) {
@@ -59,21 +65,21 @@ impl Bucket {
     /// The object as it is now.
     ///
     /// # Errors
-    /// [`Class::Missing`] where there is none.
+    /// [`Class::Missing`](crate::model::Class::Missing) where there is none.
     pub async fn head(&self, key: &str) -> Result<Object, RequestError> {
-        self.pacer
-            .call(Operation::HeadObject, 0, || async {
-                let request = self.client.head_object().bucket(&self.name).key(key);
-                let answer = request
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.expected_owner.clone())
-                    .send()
-                    .await
-                    .map_err(|error| translate(Operation::HeadObject, error))?;
-                let size = answer.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
-                Ok(Object { key: key.to_owned(), size })
-            })
-            .await
+        self.call(Operation::HeadObject, Duration::ZERO, || async {
+            let request = self.client.head_object().bucket(&self.name).key(key);
+            let answer = request
+                .set_request_payer(self.payer())
+                .set_expected_bucket_owner(self.expected_owner.clone())
+                .send()
+                .await
+                .map_err(|error| translate(Operation::HeadObject, error))?;
+            let size = answer.content_length().and_then(|length| u64::try_from(length).ok());
+            let size = size.ok_or_else(|| malformed(Operation::HeadObject, "Content-Length"))?;
+            Ok(Object { key: key.to_owned(), size })
+        })
+        .await
     }
 
     /// Whether the object is gone: asked of the listing, since a server that bends keys on their
@@ -82,8 +88,12 @@ impl Bucket {
     /// # Errors
     /// Those of ListObjectsV2.
     pub async fn is_gone(&self, key: &str) -> Result<bool, RequestError> {
-        let page = self.list(&super::PageRequest { prefix: key, max_keys: Some(1), ..Default::default() }).await?;
-        Ok(page.objects.first().is_none_or(|object| object.key != key))
+        let page = self.list(&PageRequest { prefix: key, max_keys: Some(1), ..Default::default() }).await?;
+        // The key would be the first of all that begin with it.
+        Ok(match page.objects.first() {
+            Some(object) => object.key != key,
+            None => !page.truncated,
+        })
     }
 }
 
@@ -97,11 +107,4 @@ fn region_of(answer: &Result<HeadBucketOutput, SdkError<HeadBucketError, Respons
             .and_then(|response| response.headers().get(REGION_HEADER)),
     };
     region.filter(|region| !region.is_empty()).map(str::to_owned)
-}
-
-impl RequestError {
-    /// Whether the object (not its bucket) is not there.
-    pub fn is_missing(&self) -> bool {
-        self.class == Class::Missing
-    }
 }

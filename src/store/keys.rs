@@ -2,6 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::Page;
+
 /// All but RFC 3986's unreserved characters and the slash.
 const COPY_SOURCE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
@@ -23,29 +25,46 @@ pub(super) fn tagging(tags: &[(String, String)]) -> String {
     tags.iter().map(pair).collect::<Vec<_>>().join("&")
 }
 
-/// Decodes a page that says it is encoded with `encoding-type=url`.
-///
-/// Some servers say so and do not encode. A page that holds a character which every encoder
-/// encodes, or a `%` that begins no escape, or whose decoded bytes are not UTF-8, is taken as it is.
-pub(super) fn decode_page(keys: &mut [String], folders: &mut [String]) {
-    let all = || keys.iter().chain(folders.iter());
-    if !all().all(|key| is_encoded(key)) {
-        return;
+/// What a page that says it is encoded shows about whether it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// Nothing, and it does not matter: decoding changes no key.
+    Nothing,
+    /// It is not encoded: it holds what no encoder would leave, or make.
+    Literal,
+    /// Decoding would change this object's key, and nothing says whether it should.
+    Ambiguous(usize),
+}
+
+/// Looks for it.
+pub(super) fn evidence(page: &Page) -> Evidence {
+    let keys = || page.objects.iter().map(|object| &object.key);
+    if keys().chain(&page.folders).any(|key| is_literal(key)) {
+        return Evidence::Literal;
     }
-    for key in keys.iter_mut().chain(folders.iter_mut()) {
+    match keys().position(|key| key.contains(['%', '+'])) {
+        Some(at) => Evidence::Ambiguous(at),
+        None => Evidence::Nothing,
+    }
+}
+
+/// Whether no encoder can have made this: it holds a character that every encoder escapes, an
+/// escape of one that none does, a `%` that begins no escape, or escapes that are not UTF-8.
+fn is_literal(key: &str) -> bool {
+    let raw = |c: char| !c.is_ascii_graphic() || "\"<>".contains(c);
+    let escaped = |hex: Option<&str>| hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+    let wrong = |(at, _)| escaped(key.get(at + 1..at + 3)).is_none_or(|byte| byte.is_ascii_alphanumeric());
+    key.contains(raw) || key.match_indices('%').any(wrong) || percent_decode_str(key).decode_utf8().is_err()
+}
+
+/// Decodes the keys and folders of a page that is encoded.
+pub(super) fn decode_page(page: &mut Page) {
+    let keys = page.objects.iter_mut().map(|object| &mut object.key);
+    for key in keys.chain(&mut page.folders) {
         if let Some(decoded) = decode(key) {
             *key = decoded;
         }
     }
-}
-
-fn is_encoded(key: &str) -> bool {
-    let bytes = key.as_bytes();
-    let plain = |b: &u8| b.is_ascii_graphic() && !b"\"<>\\^`{|}#?&".contains(b);
-    let escape = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    bytes.iter().all(plain)
-        && bytes.iter().enumerate().all(|(at, b)| *b != b'%' || escape(at))
-        && percent_decode_str(key).decode_utf8().is_ok()
 }
 
 /// S3 encodes a blank as `+`, and a plus sign as `%2B`.
@@ -62,11 +81,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Object;
+
+    fn page(keys: &[&str]) -> Page {
+        let object = |key: &&str| Object { key: (*key).to_owned(), size: 0 };
+        Page { objects: keys.iter().map(object).collect(), ..Page::default() }
+    }
 
     fn decoded(keys: &[&str]) -> Vec<String> {
-        let mut keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
-        decode_page(&mut keys, &mut []);
-        keys
+        let mut page = page(keys);
+        decode_page(&mut page);
+        page.objects.into_iter().map(|object| object.key).collect()
     }
 
     #[test]
@@ -89,10 +114,17 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_only_claims_to_be_encoded_is_taken_as_it_is() {
-        for page in [["100%", "a%41"], ["é", "a%41"], ["a b", "a+b"], ["%ff", "a%41"]] {
-            assert_eq!(decoded(&page), page);
+    fn what_no_encoder_makes_shows_that_a_page_is_not_encoded() {
+        for key in ["100%", "é", "a b", "%ff", "d%41", "x\u{1}", "%4", "a<"] {
+            assert_eq!(evidence(&page(&["plain", key])), Evidence::Literal, "{key}");
         }
+    }
+
+    #[test]
+    fn what_may_be_either_is_said_to_be() {
+        assert_eq!(evidence(&page(&["plain", "c++.txt"])), Evidence::Ambiguous(1));
+        assert_eq!(evidence(&page(&["a%2Fb"])), Evidence::Ambiguous(0));
+        assert_eq!(evidence(&page(&["plain", "a/b"])), Evidence::Nothing);
     }
 
     proptest! {
@@ -102,8 +134,8 @@ mod tests {
             if spaces_as_plus {
                 wire = wire.replace("%20", "+");
             }
-            let page = decoded(&[&wire]);
-            prop_assert_eq!(page, [key]);
+            prop_assert_ne!(evidence(&page(&[&wire])), Evidence::Literal);
+            prop_assert_eq!(decoded(&[&wire]), [key]);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! ListObjectsV2: one page.
 
+use std::time::Duration;
+
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
 
 use super::Bucket;
 use super::error::{malformed, translate};
-use super::keys::decode_page;
+use super::keys::{Evidence, decode_page, evidence};
 use crate::model::{Object, Operation, RequestError};
 
 /// Which page is asked for.
@@ -42,45 +44,77 @@ impl Bucket {
     /// # Errors
     /// A page that does not say whether it is the last one is malformed: it may have been cut.
     pub async fn list(&self, page: &PageRequest<'_>) -> Result<Page, RequestError> {
-        self.pacer
-            .call(Operation::ListObjectsV2, 0, || async {
-                let request = self.client.list_objects_v2().bucket(&self.name).encoding_type(EncodingType::Url);
-                let answer = request
-                    .set_prefix(Some(page.prefix).filter(|prefix| !prefix.is_empty()).map(str::to_owned))
-                    .set_start_after(page.start_after.filter(|_| page.token.is_none()).map(str::to_owned))
-                    .set_continuation_token(page.token.map(str::to_owned))
-                    .set_delimiter(page.delimiter.map(str::to_owned))
-                    .set_max_keys(page.max_keys)
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.expected_owner.clone())
-                    .send()
-                    .await
-                    .map_err(|error| translate(Operation::ListObjectsV2, error))?;
-                read(answer)
-            })
-            .await
+        let mut wire = self.list_raw(page, Some(EncodingType::Url)).await?;
+        if wire.encoded && self.is_encoded(page, &wire.page).await? {
+            decode_page(&mut wire.page);
+        }
+        Ok(wire.page)
+    }
+
+    /// Whether a page that says it is encoded really is. Some servers say so and are not; where
+    /// the page itself does not tell, its first ambiguous key is asked for again as it is. Once
+    /// known, it is known for the bucket.
+    async fn is_encoded(&self, request: &PageRequest<'_>, page: &Page) -> Result<bool, RequestError> {
+        if let Some(known) = self.encodes_keys.get() {
+            return Ok(*known);
+        }
+        let encoded = match evidence(page) {
+            Evidence::Nothing => return Ok(true),
+            Evidence::Literal => false,
+            Evidence::Ambiguous(at) => {
+                let max_keys = i32::try_from(at + 1).ok();
+                let plain = self.list_raw(&PageRequest { max_keys, delimiter: None, ..*request }, None).await?;
+                match plain.page.objects.get(at) {
+                    Some(object) if object.key == page.objects[at].key => false,
+                    Some(_) => true,
+                    // The object is gone since: the next page will tell.
+                    None => return Ok(true),
+                }
+            }
+        };
+        if !encoded {
+            tracing::info!(bucket = self.name, "this store says that it encodes keys in listings, and does not");
+        }
+        Ok(*self.encodes_keys.get_or_init(|| encoded))
+    }
+
+    async fn list_raw(&self, page: &PageRequest<'_>, encoding: Option<EncodingType>) -> Result<Wire, RequestError> {
+        self.call(Operation::ListObjectsV2, Duration::ZERO, || async {
+            let request = self.client.list_objects_v2().bucket(&self.name).set_encoding_type(encoding.clone());
+            let answer = request
+                .set_prefix(Some(page.prefix).filter(|prefix| !prefix.is_empty()).map(str::to_owned))
+                .set_start_after(page.start_after.filter(|_| page.token.is_none()).map(str::to_owned))
+                .set_continuation_token(page.token.map(str::to_owned))
+                .set_delimiter(page.delimiter.map(str::to_owned))
+                .set_max_keys(page.max_keys)
+                .set_request_payer(self.payer())
+                .set_expected_bucket_owner(self.expected_owner.clone())
+                .send()
+                .await
+                .map_err(|error| translate(Operation::ListObjectsV2, error))?;
+            read(answer)
+        })
+        .await
     }
 }
 
-fn read(answer: ListObjectsV2Output) -> Result<Page, RequestError> {
-    let Some(truncated) = answer.is_truncated() else {
-        return Err(malformed(Operation::ListObjectsV2, "IsTruncated"));
-    };
+/// A page as it came.
+struct Wire {
+    page: Page,
+    /// Whether it says that it is encoded.
+    encoded: bool,
+}
+
+fn read(answer: ListObjectsV2Output) -> Result<Wire, RequestError> {
+    let malformed = |what| malformed(Operation::ListObjectsV2, what);
+    let truncated = answer.is_truncated().ok_or_else(|| malformed("IsTruncated"))?;
     let encoded = answer.encoding_type() == Some(&EncodingType::Url);
-    let next_token = answer.next_continuation_token;
-    let mut sizes = Vec::new();
-    let mut keys = Vec::new();
-    for object in answer.contents.unwrap_or_default() {
-        let key = object.key.ok_or_else(|| malformed(Operation::ListObjectsV2, "Key"))?;
-        let size = object.size.and_then(|size| u64::try_from(size).ok());
-        sizes.push(size.ok_or_else(|| malformed(Operation::ListObjectsV2, "Size"))?);
-        keys.push(key);
-    }
-    let mut folders: Vec<String> =
-        answer.common_prefixes.into_iter().flatten().filter_map(|folder| folder.prefix).collect();
-    if encoded {
-        decode_page(&mut keys, &mut folders);
-    }
-    let objects = keys.into_iter().zip(sizes).map(|(key, size)| Object { key, size }).collect();
-    Ok(Page { objects, folders, truncated, next_token })
+    let object = |object: aws_sdk_s3::types::Object| {
+        let key = object.key.ok_or_else(|| malformed("Key"))?;
+        let size = object.size.and_then(|size| u64::try_from(size).ok()).ok_or_else(|| malformed("Size"))?;
+        Ok(Object { key, size })
+    };
+    let objects = answer.contents.into_iter().flatten().map(object).collect::<Result<_, RequestError>>()?;
+    let folders = answer.common_prefixes.into_iter().flatten().filter_map(|folder| folder.prefix).collect();
+    Ok(Wire { page: Page { objects, folders, truncated, next_token: answer.next_continuation_token }, encoded })
 }

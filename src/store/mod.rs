@@ -13,6 +13,7 @@ mod head;
 mod keys;
 mod list;
 mod put;
+mod wire;
 
 pub use bucket::Bucket;
 pub use connect::{Addressing, End, EndConfig};

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use bytes::Bytes;
 
 use super::Bucket;
 use super::error::{malformed, translate};
 use super::keys::tagging;
-use crate::model::{Class, Operation, RequestError};
+use crate::model::{Operation, RequestError};
+use crate::pace::transfer_allowance;
 
 /// What describes an object's bytes and goes with them wherever they are copied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +35,7 @@ impl Bucket {
     /// Writes `body` to `key`, with its headers and tags.
     ///
     /// # Errors
-    /// A 200 without an ETag is an error; so is an `Expires` that is no HTTP date, which the SDK
-    /// cannot send: it would be lost.
+    /// A 200 without an ETag is an error.
     pub async fn put(
         &self,
         key: &str,
@@ -43,38 +44,41 @@ impl Bucket {
         tags: &[(String, String)],
     ) -> Result<(), RequestError> {
         let operation = Operation::PutObject;
-        let expires = headers.expires.as_deref().map(http_date).transpose()?;
         let tagging = (!tags.is_empty()).then(|| tagging(tags));
-        self.pacer
-            .call(operation, body.len() as u64, || async {
-                let request = self.client.put_object().bucket(&self.name).key(key);
-                let answer = request
-                    .body(ByteStream::from(body.clone()))
-                    .set_content_type(headers.content_type.clone())
-                    .set_content_encoding(headers.content_encoding.clone())
-                    .set_content_disposition(headers.content_disposition.clone())
-                    .set_content_language(headers.content_language.clone())
-                    .set_cache_control(headers.cache_control.clone())
-                    .set_expires(expires)
-                    .set_metadata(Some(headers.metadata.clone()))
-                    .set_tagging(tagging.clone())
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.expected_owner.clone())
-                    .send()
-                    .await
-                    .map_err(|error| translate(operation, error))?;
-                match answer.e_tag() {
-                    Some(_) => Ok(()),
-                    None => Err(malformed(operation, "ETag")),
-                }
-            })
-            .await
+        self.call(operation, transfer_allowance(body.len() as u64), || async {
+            let request = self.client.put_object().bucket(&self.name).key(key);
+            let answer = request
+                .body(ByteStream::from(body.clone()))
+                .set_content_type(headers.content_type.clone())
+                .set_content_encoding(headers.content_encoding.clone())
+                .set_content_disposition(headers.content_disposition.clone())
+                .set_content_language(headers.content_language.clone())
+                .set_cache_control(headers.cache_control.clone())
+                .set_metadata(Some(headers.metadata.clone()))
+                .set_tagging(tagging.clone())
+                .set_request_payer(self.payer())
+                .set_expected_bucket_owner(self.expected_owner.clone())
+                .customize()
+                .mutate_request(with_expires(headers.expires.clone()))
+                .send()
+                .await
+                .map_err(|error| translate(operation, error))?;
+            match answer.e_tag() {
+                Some(_) => Ok(()),
+                None => Err(malformed(operation, "ETag")),
+            }
+        })
+        .await
     }
 }
 
-fn http_date(text: &str) -> Result<DateTime, RequestError> {
-    DateTime::from_str(text, DateTimeFormat::HttpDate).map_err(|_| {
-        let message = format!("the source's Expires header {text:?} is not an HTTP date, and would be lost");
-        RequestError::local(Operation::PutObject, Class::Permanent, "UnreadableExpires", message)
-    })
+/// Sets `Expires` as the source has it: the SDK would send only what it reads as a date, and `0` and
+/// `-1` are common.
+fn with_expires(expires: Option<String>) -> impl Fn(&mut HttpRequest) {
+    move |request| {
+        if let Some(expires) = &expires {
+            // A value that cannot be a header could not have been read from one.
+            let _ = request.headers_mut().try_insert("expires", expires.clone());
+        }
+    }
 }

@@ -1,0 +1,314 @@
+//! The checkpoint as a whole: simulated runs that are killed at any point, damaged files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::{JobIdentity, Journal, Mode, Place, Ticket};
+use crate::model::{Error, Failure, Item, Object, Origin, Outcome, Position, Range, RequestError, Skip};
+
+fn job() -> JobIdentity {
+    JobIdentity { verb: "copy".into(), sources: vec!["s3://a/".into()], dest: "s3://b/".into(), ..Default::default() }
+}
+
+fn open(path: &Path, mode: Mode) -> Result<Journal, Error> {
+    Journal::open(job(), &Place::At(path.to_owned()), mode)
+}
+
+fn failed(item: &Item) -> Outcome {
+    let error =
+        RequestError::local(crate::model::Operation::CopyObject, crate::model::Class::Denied, "AccessDenied", "no");
+    Outcome::Failed(Box::new(Failure::new("a", &item.object, "s3://b/x".to_owned(), error)))
+}
+
+/// A small generator of numbers, so that a case is its seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((self.0 >> 33) % n.max(1) as u64).unwrap()
+    }
+}
+
+/// A source of keys, and what really became of each.
+struct World {
+    keys: Vec<String>,
+    settled: BTreeMap<String, usize>,
+    broken: BTreeSet<String>,
+}
+
+impl World {
+    fn new(count: usize) -> Self {
+        let keys = (0..count).map(|n| format!("{n:04}")).collect();
+        Self { keys, settled: BTreeMap::new(), broken: BTreeSet::new() }
+    }
+
+    /// The keys of a range that are behind where it stands.
+    fn left(&self, range: &Range) -> Vec<String> {
+        let key = |position: Option<&Position>| position.and_then(Position::key).map(str::to_owned);
+        let (after, until) = (key(range.cursor()), key(range.until.as_ref()));
+        let inside = |key: &&String| Some(*key) > after.as_ref() && until.as_ref().is_none_or(|until| *key <= until);
+        self.keys.iter().filter(inside).cloned().collect()
+    }
+
+    fn outcome(&mut self, item: &Item, dice: &mut Dice) -> Outcome {
+        match dice.below(10) {
+            0 if item.origin == Origin::Listing => {
+                self.broken.insert(item.object.key.clone());
+                return failed(item);
+            }
+            _ => drop(self.broken.remove(&item.object.key)),
+        }
+        *self.settled.entry(item.object.key.clone()).or_default() += 1;
+        if dice.below(9) == 0 { Outcome::Skipped(Skip::Vanished) } else { Outcome::Done { bytes: 1 } }
+    }
+
+    /// Works like a run: hands items out, ends them in any order, and stops after `steps`.
+    /// `true` if all the work of the pass was done.
+    fn work(
+        &mut self,
+        journal: &mut Journal,
+        ranges: Vec<usize>,
+        reopened: Vec<Item>,
+        steps: usize,
+        dice: &mut Dice,
+    ) -> bool {
+        let mut feeds: Vec<(usize, Vec<Item>)> =
+            ranges.into_iter().map(|index| (index, self.items(journal, index))).collect();
+        let mut open: Vec<(Ticket, Arc<Item>)> =
+            reopened.into_iter().map(|item| (Ticket::Reopened, Arc::new(item))).collect();
+        let mut now = Instant::now();
+        for _ in 0..steps {
+            now += Duration::from_millis(dice.below(40) as u64);
+            match dice.below(4) {
+                0 | 1 if open.len() < 12 && !feeds.is_empty() => {
+                    let at = dice.below(feeds.len());
+                    let (index, items) = &mut feeds[at];
+                    if let Some(item) = items.pop() {
+                        let item = Arc::new(item);
+                        open.push((journal.emit(*index, &item), item));
+                    } else {
+                        journal.exhausted(*index);
+                        feeds.remove(at);
+                    }
+                }
+                2 | 0 | 1 if !open.is_empty() => {
+                    let (ticket, item) = open.swap_remove(dice.below(open.len()));
+                    let outcome = self.outcome(&item, dice);
+                    journal.finish(ticket, &item, outcome).unwrap();
+                }
+                _ => journal.flush(Some(now)).unwrap(),
+            }
+            if feeds.is_empty() && open.is_empty() {
+                journal.flush(None).unwrap();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The items of a range, last first.
+    fn items(&self, journal: &mut Journal, index: usize) -> Vec<Item> {
+        let range = journal.range(index).clone();
+        if matches!(range.until, Some(Position::Failure(_))) {
+            let mut items: Vec<Item> = journal.failures(Some(&range)).unwrap().map(|found| found.unwrap().0).collect();
+            items.reverse();
+            return items;
+        }
+        let item = |key| Item { source: 0, origin: Origin::Listing, object: Object { key, size: 1 } };
+        self.left(&range).into_iter().rev().map(item).collect()
+    }
+
+    /// What the checkpoint says is still to do, or failed.
+    fn unsettled(&self, path: &Path) -> BTreeSet<String> {
+        let mut journal = open(path, Mode::ResumeOrStart).unwrap();
+        let mut keys: BTreeSet<String> = journal.open_items().into_iter().map(|item| item.object.key).collect();
+        keys.extend(journal.failures(None).unwrap().map(|found| found.unwrap().0.object.key));
+        if !journal.is_planned() {
+            return self.keys.iter().cloned().collect();
+        }
+        for index in journal.track_recorded() {
+            keys.extend(self.items(&mut journal, index).into_iter().map(|item| item.object.key));
+        }
+        keys
+    }
+}
+
+fn pass(journal: &mut Journal, dice: &mut Dice) -> (Vec<usize>, Vec<Item>) {
+    if journal.is_planned() {
+        return (journal.track_recorded(), journal.open_items());
+    }
+    let mut indices = journal.plan(vec![Range::whole(0)]).unwrap();
+    if dice.below(2) == 0 {
+        let cuts = vec![Position::Key("0010".into()), Position::Key("0025".into())];
+        indices.extend(journal.split(indices[0], cuts).unwrap());
+    }
+    (indices, Vec::new())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However often a run is killed and wherever its file is cut: what the checkpoint takes for
+    /// settled is settled, nothing is lost, and the counts of the last run add up.
+    #[test]
+    fn a_job_that_is_killed_again_and_again_loses_nothing(seed: u64, count in 1_usize..60) {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("job.jsonl");
+        let (mut dice, mut world) = (Dice(seed), World::new(count));
+        for run in 0.. {
+            prop_assert!(run < 500);
+            let steps = if run < 8 { dice.below(4 * count) } else { 100_000 };
+            let mut journal = open(&path, Mode::ResumeOrStart).unwrap();
+            let (indices, reopened) = pass(&mut journal, &mut dice);
+            let mut whole = world.work(&mut journal, indices, reopened, steps, &mut dice);
+            while let Some(range) = journal.failures_to_retry().filter(|_| whole) {
+                let indices = journal.plan(vec![range]).unwrap();
+                whole = world.work(&mut journal, indices, Vec::new(), steps, &mut dice);
+            }
+            if whole {
+                prop_assert_eq!(journal.failures_left(), world.broken.len() as u64);
+                let totals = journal.totals().clone();
+                prop_assert_eq!(totals.settled() + journal.failures_left(), count as u64);
+                break;
+            }
+            drop(journal);
+            // Torn: the machine kept only a part of what was written.
+            let bytes = std::fs::read(&path).unwrap();
+            let header = bytes.iter().position(|b| *b == b'\n').unwrap() + 1;
+            let keep = if dice.below(2) == 0 { bytes.len() } else { header + dice.below(bytes.len() - header + 1) };
+            std::fs::write(&path, &bytes[..keep]).unwrap();
+            if let Err(error) = open(&path, Mode::ResumeOrStart) {
+                // Cut inside its compacted part, which no kill can do: it is refused, not believed.
+                prop_assert!(error.to_string().contains("is damaged"), "{}", error);
+                drop(open(&path, Mode::Restart).unwrap());
+                world.broken.clear();
+                continue;
+            }
+            let unsettled = world.unsettled(&path);
+            for key in &world.keys {
+                prop_assert!(unsettled.contains(key) || world.settled.contains_key(key), "{} is lost", key);
+            }
+        }
+    }
+}
+
+/// A journal with one range and these items handed out.
+fn with_items(path: &Path, count: usize) -> (Journal, Vec<(Ticket, Arc<Item>)>) {
+    let mut journal = open(path, Mode::ResumeOrStart).unwrap();
+    let range = journal.plan(vec![Range::whole(0)]).unwrap()[0];
+    let item = |n| Item { source: 0, origin: Origin::Listing, object: Object { key: format!("{n:09}"), size: 1 } };
+    let items = (0..count).map(|n| {
+        let item = Arc::new(item(n));
+        (journal.emit(range, &item), item)
+    });
+    let items = items.collect();
+    (journal, items)
+}
+
+#[test]
+fn the_file_stays_within_its_bound() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("job.jsonl");
+    let (mut journal, items) = with_items(&path, 60_000);
+    let (mut now, mut largest, mut failures) = (Instant::now(), 0, 0);
+    for (n, (ticket, item)) in items.iter().enumerate() {
+        // Every tenth stays open until it is parked, every hundredth fails.
+        if n % 10 == 9 {
+            continue;
+        }
+        let outcome = if n % 100 == 0 { failed(item) } else { Outcome::Done { bytes: 1 } };
+        failures += usize::from(n % 100 == 0);
+        journal.finish(*ticket, item, outcome).unwrap();
+        now += Duration::from_millis(2);
+        if n % 20 == 0 {
+            journal.flush(Some(now)).unwrap();
+            largest = largest.max(path.metadata().unwrap().len());
+        }
+        if n > 200 && n % 10 == 0 {
+            let (ticket, item) = &items[n - 101];
+            journal.finish(*ticket, item, Outcome::Done { bytes: 1 }).unwrap();
+        }
+    }
+    journal.flush(Some(now)).unwrap();
+    let live = journal.failures(None).unwrap().count();
+    assert_eq!(live, failures);
+    // A failure is a line of some 250 bytes.
+    let bound = (1 << 20) + 4 * 300 * failures as u64 + 100_000;
+    assert!(largest < bound, "{largest} bytes with {failures} failures");
+    assert!(largest > 1 << 20, "the bound was never reached");
+}
+
+fn refused(path: &Path, mode: Mode, why: &str) {
+    let error = open(path, mode).map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::Checkpoint(_)), "{error:?}");
+    assert!(error.to_string().contains(why), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_checkpoint_is_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("notes.txt");
+    for text in ["my notes\n", "{\"t\":\"other\"}\n", "no newline", "{}\n"] {
+        std::fs::write(&path, text).unwrap();
+        refused(&path, Mode::ResumeOrStart, "is not a checkpoint");
+        refused(&path, Mode::Restart, "is not a checkpoint");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("job.jsonl");
+    std::fs::write(&path, "{\"t\":\"job\",\"format\":2,\"new\":true}\n").unwrap();
+    refused(&path, Mode::ResumeOrStart, "format 2");
+    assert!(open(&path, Mode::Restart).is_ok());
+}
+
+#[test]
+fn damage_before_the_last_line_is_refused_and_a_torn_end_is_cut() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("job.jsonl");
+    let (mut journal, items) = with_items(&path, 4);
+    for (ticket, item) in &items[..3] {
+        journal.finish(*ticket, item, Outcome::Done { bytes: 1 }).unwrap();
+        journal.flush(None).unwrap();
+    }
+    drop(journal);
+    let text = std::fs::read_to_string(&path).unwrap();
+    for torn in ["{\"t\":\"ma", "{\"t\":\"mark\"}\n", "\0\0\0\0"] {
+        std::fs::write(&path, text.clone() + torn).unwrap();
+        assert_eq!(open(&path, Mode::ResumeOrStart).unwrap().totals().done, 3, "{torn:?}");
+    }
+    let middle = text.lines().count() - 2;
+    let damaged: Vec<&str> =
+        text.lines().enumerate().map(|(n, line)| if n == middle { "{\"t\":" } else { line }).collect();
+    std::fs::write(&path, damaged.join("\n") + "\n").unwrap();
+    refused(&path, Mode::ResumeOrStart, "is damaged at line");
+    assert!(open(&path, Mode::Restart).is_ok());
+}
+
+#[test]
+fn another_jobs_file_is_refused_unless_it_is_given_up() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("job.jsonl");
+    drop(open(&path, Mode::ResumeOrStart).unwrap());
+    let other = JobIdentity { dest: "s3://c/".into(), ..job() };
+    let place = Place::At(path);
+    let error = Journal::open(other.clone(), &place, Mode::ResumeOrStart).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("another job's (copy s3://a/ s3://b/)"), "{error}");
+    assert!(Journal::open(other, &place, Mode::Restart).is_ok());
+}
+
+#[test]
+fn nothing_to_retry_where_there_was_no_run() {
+    let folder = TempDir::new().unwrap();
+    let error = open(&folder.path().join("job.jsonl"), Mode::RetryFailed).map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::Usage(_)), "{error:?}");
+}

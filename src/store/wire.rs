@@ -1,0 +1,105 @@
+//! What the SDK leaves undone on the wire, mended by interceptors.
+
+use aws_sdk_s3::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+};
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+
+/// Says `Content-Length: 0` on writes without a body: the HTTP client leaves it out, and Google
+/// Cloud Storage answers 411 without it.
+#[derive(Debug)]
+pub(super) struct EmptyBodyLength;
+
+impl Intercept for EmptyBodyLength {
+    fn name(&self) -> &'static str {
+        "EmptyBodyLength"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        let writes = matches!(request.method(), "PUT" | "POST");
+        if writes && request.body().content_length() == Some(0) && request.headers().get("content-length").is_none() {
+            request.headers_mut().insert("content-length", "0");
+        }
+        Ok(())
+    }
+}
+
+/// Refuses XML answers that end early: the SDK's decoder takes the end of the bytes for the end of
+/// the document, and a page of a listing that was cut would lose its keys.
+#[derive(Debug)]
+pub(super) struct WholeXml;
+
+impl Intercept for WholeXml {
+    fn name(&self) -> &'static str {
+        "WholeXml"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        // The body of an object is a stream, and has no bytes here.
+        match response.body().bytes() {
+            Some(body) if response.status().is_success() && !is_whole(body) => Err("the answer was cut short".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a body that begins as XML ends with the closing tag of its first element.
+fn is_whole(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    if !body.starts_with(b"<") {
+        return true;
+    }
+    let Some(name) = root(body) else { return false };
+    if let Some(front) = body.strip_suffix(b">") {
+        let front = front.trim_ascii_end();
+        let closed = front.strip_suffix(name).is_some_and(|front| front.ends_with(b"</"));
+        let empty = front.ends_with(b"/") && body.iter().filter(|byte| **byte == b'<').count() <= 2;
+        return closed || empty;
+    }
+    false
+}
+
+/// The name of the first element: the first `<` that begins neither a declaration nor a comment.
+fn root(body: &[u8]) -> Option<&[u8]> {
+    let starts =
+        body.windows(2).position(|pair| pair[0] == b'<' && (pair[1].is_ascii_alphabetic() || pair[1] == b'_'))?;
+    let name = &body[starts + 1..];
+    let end = name.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))?;
+    Some(&name[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str =
+        "<?xml version=\"1.0\"?>\n<List xmlns=\"x\"><IsTruncated>false</IsTruncated><C><K>a</K></C></List>\n";
+
+    #[test]
+    fn whole_answers_pass() {
+        for body in [PAGE, "", " \n", "plain text", "<?xml version=\"1.0\"?><Empty/>", "<Empty />", "<A></A >"] {
+            assert!(is_whole(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_anywhere_does_not() {
+        let end = PAGE.trim_end().len();
+        for cut in 1..end {
+            assert!(!is_whole(&PAGE.as_bytes()[..cut]), "{}", &PAGE[..cut]);
+        }
+    }
+}

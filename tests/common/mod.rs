@@ -1,0 +1,221 @@
+//! What the end-to-end tests share: a server with two buckets, and the real binary.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use s3bulk_test_server::{Config, ContentHeaders, Object, Operation, Server, Store};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const SOURCE: &str = "source-bucket";
+pub const DEST: &str = "dest-bucket";
+
+/// A server, and a home of its own for the binary.
+pub struct World {
+    pub server: Server,
+    pub home: TempDir,
+}
+
+/// How a run of the binary ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub fn with(config: Config) -> Self {
+        let server = Server::start_with(Config { record_keys: true, ..config }).unwrap();
+        server.store().create_bucket(SOURCE);
+        server.store().create_bucket(DEST);
+        Self { server, home: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn store(&self) -> &Store {
+        self.server.store()
+    }
+
+    /// Fills the source with `count` objects in folders of 50, each body telling its key.
+    pub fn fill(&self, count: usize) {
+        for n in 0..count {
+            let key = format!("in/{:04}/{n:06}.txt", n / 50);
+            self.store().put(SOURCE, &key, object(&key, n));
+        }
+    }
+
+    /// The binary, with credentials, without anything of the machine's configuration.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_s3bulk"));
+        command.args(args).env_clear().stdin(Stdio::null());
+        for (name, value) in self.environment() {
+            command.env(name, value);
+        }
+        command
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        let home = self.home.path().to_str().unwrap().to_owned();
+        let nothing = self.home.path().join("no-such-file").to_str().unwrap().to_owned();
+        vec![
+            ("AWS_ACCESS_KEY_ID", "test-key".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test-secret".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_CONFIG_FILE", nothing.clone()),
+            ("AWS_SHARED_CREDENTIALS_FILE", nothing),
+            ("XDG_STATE_HOME", home.clone()),
+            ("HOME", home),
+        ]
+    }
+
+    /// `s3bulk copy` with this server as both ends.
+    pub fn copy_command(&self, args: &[&str]) -> Command {
+        let endpoint = self.server.endpoint();
+        let mut all = vec!["copy", "--endpoint-url", endpoint.as_str()];
+        all.extend_from_slice(args);
+        self.command(&all)
+    }
+
+    pub fn copy(&self, args: &[&str]) -> Ran {
+        run(self.copy_command(args))
+    }
+
+    /// Copies `in/` to `out/`, with more flags; the summary is printed as JSON.
+    pub fn copy_all(&self, args: &[&str]) -> Ran {
+        let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
+        let mut all = vec![from.as_str(), to.as_str(), "--json"];
+        all.extend_from_slice(args);
+        self.copy(&all)
+    }
+
+    pub fn spawn_copy_all(&self, args: &[&str]) -> Child {
+        let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
+        let mut all = vec![from.as_str(), to.as_str(), "--json"];
+        all.extend_from_slice(args);
+        self.copy_command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The destination must hold what the source holds under `in/`, and nothing else under `out/`.
+    pub fn assert_copied(&self) {
+        assert_same(&self.under(SOURCE, "in/"), &self.under(DEST, "out/"));
+    }
+
+    pub fn under(&self, bucket: &str, prefix: &str) -> BTreeMap<String, Arc<Object>> {
+        let objects = self.store().objects(bucket);
+        objects.into_iter().filter_map(|(key, object)| Some((key.strip_prefix(prefix)?.to_owned(), object))).collect()
+    }
+
+    /// How often each destination key was written.
+    pub fn writes(&self) -> BTreeMap<String, usize> {
+        let mut writes = BTreeMap::new();
+        for (operation, key) in self.server.log() {
+            if matches!(operation, Operation::CopyObject | Operation::PutObject) {
+                *writes.entry(key).or_default() += 1;
+            }
+        }
+        writes
+    }
+
+    pub fn written(&self) -> u64 {
+        self.server.completed(Operation::CopyObject) + self.server.completed(Operation::PutObject)
+    }
+
+    /// Waits until so many objects were written.
+    pub fn wait_for_writes(&self, count: u64) {
+        wait_until(|| self.written() >= count);
+    }
+
+    /// The one checkpoint in the default place.
+    pub fn checkpoint(&self) -> PathBuf {
+        let folder = self.home.path().join("s3bulk");
+        let mut found: Vec<PathBuf> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        found.retain(|path| {
+            let name = path.to_str().unwrap();
+            name.ends_with(".jsonl") && !name.ends_with(".failures.jsonl")
+        });
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
+}
+
+impl Ran {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    pub fn count(&self, field: &str) -> u64 {
+        self.json()[field].as_u64().unwrap_or_else(|| panic!("no count {field} in {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self
+    }
+
+    /// The counts of a summary must add up.
+    #[track_caller]
+    pub fn expect_sums(self) -> Self {
+        let sum = |fields: &[&str]| fields.iter().map(|field| self.count(field)).sum::<u64>();
+        assert_eq!(self.count("listed"), sum(&["filtered", "selected"]), "{self:?}");
+        assert_eq!(self.count("selected"), sum(&["done", "skipped", "failed", "pending"]), "{self:?}");
+        self
+    }
+}
+
+pub fn run(mut command: Command) -> Ran {
+    ran(command.output().unwrap())
+}
+
+pub fn ran(output: Output) -> Ran {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// An object whose body, headers, metadata and tags tell its key and number.
+pub fn object(key: &str, n: usize) -> Object {
+    let object = Object::new(format!("{key} {n}").into_bytes());
+    match n % 4 {
+        0 => object.content_type("text/plain").metadata("number", n.to_string()),
+        1 => object.tag("number", n.to_string()),
+        _ => object,
+    }
+}
+
+#[track_caller]
+pub fn assert_same(source: &BTreeMap<String, Arc<Object>>, dest: &BTreeMap<String, Arc<Object>>) {
+    let missing: Vec<_> = source.keys().filter(|key| !dest.contains_key(*key)).take(5).collect();
+    assert!(missing.is_empty(), "not copied: {missing:?}");
+    let extra: Vec<_> = dest.keys().filter(|key| !source.contains_key(*key)).take(5).collect();
+    assert!(extra.is_empty(), "out of nowhere: {extra:?}");
+    for (key, from) in source {
+        let to = &dest[key];
+        assert_eq!(from.body, to.body, "{key:?}");
+        assert_eq!(headers(from), headers(to), "{key:?}");
+        assert_eq!(from.metadata, to.metadata, "{key:?}");
+        assert_eq!(from.tags, to.tags, "{key:?}");
+    }
+}
+
+/// An object that was written without a content type is served as S3 serves it.
+fn headers(object: &Object) -> ContentHeaders {
+    let mut headers = object.headers.clone();
+    headers.content_type.get_or_insert("binary/octet-stream".to_owned());
+    headers
+}
+
+pub fn wait_until(mut met: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !met() {
+        assert!(start.elapsed() < Duration::from_secs(60), "waited for a minute");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
