@@ -56,12 +56,12 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// The reason as users read it.
+    /// The reason as users read it, behind a number of objects.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Vanished => "vanished",
-            Self::WouldCopyServerSide => "dry run: would be copied server-side",
-            Self::WouldCopyThroughClient => "dry run: would be copied through this machine",
+            Self::Vanished => "skipped: vanished between its listing and its turn",
+            Self::WouldCopyServerSide => "would be copied server-side",
+            Self::WouldCopyThroughClient => "would be copied through this machine",
         }
     }
 }

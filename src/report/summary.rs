@@ -127,7 +127,7 @@ impl Summary {
             lines.push(format!("  {} were finished by earlier runs of this job", HumanCount(self.resumed)));
         }
         for (reason, count) in &self.skipped_by_reason {
-            lines.push(format!("  {} skipped: {}", HumanCount(*count), reason.as_str()));
+            lines.push(format!("  {} {}", HumanCount(*count), reason.as_str()));
         }
         if self.failed > 0 {
             lines.push(format!("  {} failed", HumanCount(self.failed)));
@@ -197,7 +197,7 @@ mod tests {
             summary().text(false),
             [
                 "copied: 1,500 objects, 3.00 MiB in 3.0 s (500/s)",
-                "  1 skipped: vanished",
+                "  1 skipped: vanished between its listing and its turn",
                 "  2 failed",
                 "  97 listed and not yet done"
             ]
