@@ -1,5 +1,6 @@
 //! What cannot be meant, or cannot be done: one clear line, the right exit code, at once, and
 //! nothing written.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -77,7 +78,12 @@ fn a_bucket_that_is_not_there_is_told() {
     world.fill(3);
     let endpoint = world.server.endpoint();
     let copy = |from: &str, to: &str| {
-        refused(&world, &["copy", "--endpoint-url", &endpoint, from, to], 10, "the bucket \"no-such-bucket\" does not exist");
+        refused(
+            &world,
+            &["copy", "--endpoint-url", &endpoint, from, to],
+            10,
+            "the bucket \"no-such-bucket\" does not exist",
+        );
     };
     copy("s3://no-such-bucket/in/", "s3://dest-bucket/");
     copy("s3://source-bucket/in/", "s3://no-such-bucket/");
@@ -157,7 +163,11 @@ fn a_full_disk_under_the_checkpoint_ends_the_job() {
     let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
     let command = world.command(&["copy", "--endpoint-url", &endpoint, &from, &to, "--concurrency", "4", "--json"]);
     let mut limited = std::process::Command::new("sh");
-    limited.arg("-c").arg("ulimit -f 2; trap '' XFSZ; exec \"$0\" \"$@\"").arg(command.get_program()).args(command.get_args());
+    limited
+        .arg("-c")
+        .arg("ulimit -f 2; trap '' XFSZ; exec \"$0\" \"$@\"")
+        .arg(command.get_program())
+        .args(command.get_args());
     limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let ran = run(limited).expect(11);
     assert!(ran.stderr.contains("cannot be written"), "{ran:?}");

@@ -1,4 +1,5 @@
 //! Copies with the real binary: what arrives, and what is said about it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

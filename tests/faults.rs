@@ -1,4 +1,5 @@
 //! A server that fails and lies: the copy is complete all the same, or says what is not.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Runs that are killed, interrupted, or fail in part, and the runs after them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

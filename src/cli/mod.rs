@@ -3,9 +3,11 @@
 mod copy;
 mod ends;
 mod exit;
+mod flags;
 mod hints;
 mod jobs;
 mod machine;
+mod tell;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -259,7 +259,7 @@ impl<O: Op> Dispatcher<O> {
         self.keep(|this| this.journal.flush(Some(Instant::now())));
         match self.syncer.is_due() {
             Ok(true) => {
-                if let Some(file) = self.journal.to_sync() {
+                if let Some(file) = self.journal.take_unsynced() {
                     self.syncer.start(file);
                 }
             }

@@ -196,7 +196,7 @@ impl JournalFile {
     }
 
     /// A handle to sync, if something was written since it was last asked for.
-    pub(super) fn to_sync(&mut self) -> Option<Arc<File>> {
+    pub(super) fn take_unsynced(&mut self) -> Option<Arc<File>> {
         std::mem::take(&mut self.dirty).then(|| Arc::clone(&self.file))
     }
 

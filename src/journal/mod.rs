@@ -9,6 +9,7 @@
 //! The rooms above see only [`Journal`]. [`record`] is the file's format, [`state`] what a file
 //! means, [`track`] decides when a watermark moves; these are pure. [`file`] does the I/O.
 
+mod claim;
 mod failures;
 mod file;
 mod identity;
@@ -20,9 +21,10 @@ mod state;
 mod tests;
 mod track;
 
+pub use claim::{Claim, Mode, Place};
 pub use failures::FailedItems;
 pub use identity::JobIdentity;
-pub use log::{Claim, Journal, Mode, Place};
+pub use log::Journal;
 pub use record::Ending;
 pub use track::Ticket;
 

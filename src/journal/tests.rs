@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{JobIdentity, Journal, Mode, Place, Ticket};
+use super::{Claim, JobIdentity, Journal, Mode, Place, Ticket};
 use crate::model::{Error, Failure, Item, Object, Origin, Outcome, Position, Range, RequestError, Skip};
 
 fn job() -> JobIdentity {
@@ -16,7 +16,7 @@ fn job() -> JobIdentity {
 }
 
 fn open(path: &Path, mode: Mode) -> Result<Journal, Error> {
-    Journal::open(job(), &Place::At(path.to_owned()), mode)
+    Claim::new(job(), &Place::At(path.to_owned()), mode)?.begin()
 }
 
 fn failed(item: &Item) -> Outcome {
@@ -97,7 +97,7 @@ impl World {
                         feeds.remove(at);
                     }
                 }
-                2 | 0 | 1 if !open.is_empty() => {
+                0..=2 if !open.is_empty() => {
                     let (ticket, item) = open.swap_remove(dice.below(open.len()));
                     let outcome = self.outcome(&item, dice);
                     journal.finish(ticket, &item, outcome).unwrap();
@@ -301,9 +301,9 @@ fn another_jobs_file_is_refused_unless_it_is_given_up() {
     drop(open(&path, Mode::ResumeOrStart).unwrap());
     let other = JobIdentity { dest: "s3://c/".into(), ..job() };
     let place = Place::At(path);
-    let error = Journal::open(other.clone(), &place, Mode::ResumeOrStart).map(|_| ()).unwrap_err();
+    let error = Claim::new(other.clone(), &place, Mode::ResumeOrStart).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("another job's (copy s3://a/ s3://b/)"), "{error}");
-    assert!(Journal::open(other, &place, Mode::Restart).is_ok());
+    assert!(Claim::new(other, &place, Mode::Restart).is_ok());
 }
 
 #[test]

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     fn pacer(concurrency: usize, attempts: u32) -> Arc<Pacer> {
-        let retry = RetryPolicy { attempts, ..RetryPolicy::default() };
+        let retry = RetryPolicy { attempts };
         Pacer::new(concurrency, retry, Duration::from_secs(60), CancellationToken::new())
     }
 

@@ -34,6 +34,12 @@ impl Report {
         Self { terminal, screen, printed: 0, print_all: verbose }
     }
 
+    /// Says that a run goes on where another was interrupted.
+    pub fn resuming(&self, settled: u64) {
+        let settled = indicatif::HumanCount(settled);
+        self.terminal.line(&format!("resuming: {settled} objects were finished by earlier runs of this job"));
+    }
+
     /// Shows where the run stands. May be called often.
     pub fn progress(&mut self, progress: &Progress) {
         self.screen.show(progress, &self.terminal);

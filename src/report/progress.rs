@@ -105,6 +105,8 @@ impl Rate {
 pub(super) struct Screen {
     bar: Option<ProgressBar>,
     lines: bool,
+    /// Whether the bar shows a share: it would lie while the total is not known.
+    total_known: bool,
     last_line: Instant,
     rate: Rate,
 }
@@ -114,12 +116,16 @@ impl Screen {
         let bar = (show == Show::Bar).then(bar);
         terminal.set_bar(bar.clone());
         let now = Instant::now();
-        Self { bar, lines: show == Show::Lines, last_line: now, rate: Rate::new(now) }
+        Self { bar, lines: show == Show::Lines, total_known: false, last_line: now, rate: Rate::new(now) }
     }
 
     pub(super) fn show(&mut self, progress: &Progress, terminal: &Terminal) {
         let now = Instant::now();
         if let Some(bar) = &self.bar {
+            if progress.listed_all && !self.total_known {
+                self.total_known = true;
+                bar.set_style(style(WITH_TOTAL));
+            }
             bar.set_length(progress.selected);
             bar.set_position(progress.ended());
             bar.set_message(progress.text(self.rate.at(now, progress.ended())));
@@ -136,12 +142,20 @@ impl Screen {
     }
 }
 
+/// While the total is not known.
+const WITHOUT_TOTAL: &str = "{elapsed} {spinner} {wide_msg}";
+/// When all is listed.
+const WITH_TOTAL: &str = "{elapsed} [{bar:20}] {wide_msg}";
+
 fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
-    match ProgressStyle::with_template("{elapsed} [{bar:20}] {wide_msg}") {
-        Ok(style) => bar.with_style(style.progress_chars("=> ")),
-        Err(_) => bar,
-    }
+    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
+    ProgressBar::with_draw_target(None, target).with_style(style(WITHOUT_TOTAL))
+}
+
+/// The templates are constants, and tested.
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ")
 }
 
 #[cfg(test)]
@@ -159,6 +173,13 @@ mod tests {
             progress.text(56.4),
             "1,235 of 12,000 objects, 2.00 KiB, 56/s, 9 in flight, 1 failed, 7 done before"
         );
+    }
+
+    #[test]
+    fn the_templates_are_valid() {
+        for template in [WITHOUT_TOTAL, WITH_TOTAL] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
     }
 
     #[test]

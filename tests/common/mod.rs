@@ -1,4 +1,5 @@
 //! What the end-to-end tests share: a server with two buckets, and the real binary.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::collections::BTreeMap;

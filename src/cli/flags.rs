@@ -1,0 +1,149 @@
+//! Flags that every verb with a job has.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::machine::state_folder;
+use crate::journal::{Mode, Place};
+use crate::model::{Error, parse_duration, parse_size};
+use crate::report::Show;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How fast")]
+pub(super) struct SpeedArgs {
+    /// Requests in flight at most
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = positive)]
+    pub(super) concurrency: usize,
+    /// Ranges of keys listed at once
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = positive)]
+    pub(super) list_concurrency: usize,
+    /// Memory for objects that go through this machine
+    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = parse_memory)]
+    pub(super) memory: u64,
+    /// How often a request is sent before its object fails
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) attempts: u32,
+    /// How long a request may take before it is sent again; its bytes add to it
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) request_timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Checkpoint")]
+pub(super) struct CheckpointArgs {
+    /// File of the checkpoint [default: in $XDG_STATE_HOME/s3bulk or ~/.local/state/s3bulk]
+    #[arg(long, value_name = "FILE")]
+    pub(super) checkpoint: Option<PathBuf>,
+    /// Keep none: an interrupted run begins anew
+    #[arg(long, conflicts_with = "checkpoint")]
+    pub(super) no_checkpoint: bool,
+    /// Keep two like jobs apart
+    #[arg(long, value_name = "NAME", value_parser = parse_job_id)]
+    pub(super) job_id: Option<String>,
+    /// Begin anew, even where there is an interrupted run
+    #[arg(long)]
+    pub(super) restart: bool,
+    /// Only what failed in the last run that reached its end
+    #[arg(long, conflicts_with_all = ["restart", "no_checkpoint", "dry_run"])]
+    pub(super) retry_failed: bool,
+    /// File of the failures, JSON lines [default: beside the checkpoint]
+    #[arg(long, value_name = "FILE")]
+    pub(super) failures: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is shown")]
+pub(super) struct ShownArgs {
+    /// Print the summary as one JSON object on stdout
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Show no progress and no summary, only what went wrong
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Show more; twice: every retry
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("it must be a whole number from 1 up".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn parse_memory(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        0 => Err("it must be more than nothing".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+fn parse_job_id(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
+        return Err("it may hold up to 64 letters, digits, '.', '_' and '-'".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+impl CheckpointArgs {
+    /// Where the checkpoint is kept.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where there is no place for it.
+    pub(super) fn place(&self) -> Result<Place, Error> {
+        if self.no_checkpoint {
+            return Ok(Place::Nowhere);
+        }
+        match &self.checkpoint {
+            Some(path) => Ok(Place::At(path.clone())),
+            None => state_folder().map(Place::In),
+        }
+    }
+
+    /// What is wanted of the checkpoint that is found.
+    pub(super) fn mode(&self) -> Mode {
+        match (self.restart, self.retry_failed) {
+            (true, _) => Mode::Restart,
+            (_, true) => Mode::RetryFailed,
+            _ => Mode::ResumeOrStart,
+        }
+    }
+
+    /// Where failures are written: beside the checkpoint, unless it is said.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a file of the checkpoint itself.
+    pub(super) fn failures_path(&self, checkpoint: Option<&Path>) -> Result<Option<PathBuf>, Error> {
+        let with = |ending: &str| {
+            let mut name = checkpoint?.as_os_str().to_owned();
+            name.push(ending);
+            Some(PathBuf::from(name))
+        };
+        let Some(named) = &self.failures else { return Ok(with(".failures.jsonl")) };
+        let named = std::path::absolute(named).unwrap_or_else(|_| named.clone());
+        if ["", ".lock", ".compacting"].iter().any(|ending| with(ending).as_deref() == Some(&named)) {
+            return Err(Error::Usage(format!(
+                "--failures {} is the checkpoint's own file: name another",
+                named.display()
+            )));
+        }
+        Ok(Some(named))
+    }
+}
+
+impl ShownArgs {
+    /// How progress is shown.
+    pub(super) fn show(&self) -> Show {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match (self.quiet, std::io::stderr().is_terminal() && !dumb) {
+            (true, _) => Show::Nothing,
+            (false, true) => Show::Bar,
+            (false, false) => Show::Lines,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What is said when a run has ended.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use super::flags::ShownArgs;
+use super::{hints, report_error};
+use crate::job::Finished;
+use crate::model::escape_key;
+use crate::report::{Status, Summary, Terminal};
+
+/// Says how a run over `sources` ended: the summary, what to type next, and the JSON.
+pub(super) fn tell(
+    shown: &ShownArgs,
+    sources: &[String],
+    typed: &[OsString],
+    finished: &Finished,
+    terminal: &Terminal,
+) {
+    let summary = &finished.summary;
+    if !shown.quiet && summary.listed + summary.resumed > 0 {
+        summary.text(shown.verbose > 0).iter().for_each(|line| terminal.line(line));
+    }
+    match summary.status {
+        Status::Complete if summary.listed + summary.resumed == 0 => {
+            if !shown.quiet {
+                let sources: Vec<_> = sources.iter().map(|source| escape_key(source)).collect();
+                terminal.line(&format!("nothing matched: there is no object under {}", sources.join(" ")));
+            }
+        }
+        Status::Complete => {}
+        Status::Partial => tell_failures(typed, summary, terminal),
+        Status::Interrupted if summary.checkpoint.is_none() && summary.listed == 0 => {
+            terminal.line("interrupted before anything was begun");
+        }
+        Status::Interrupted => tell_resume("interrupted", typed, summary, terminal),
+        Status::Failed => {
+            if let Some(error) = &finished.error {
+                report_error(error, terminal);
+            }
+            if summary.listed > 0 {
+                tell_resume("ended early", typed, summary, terminal);
+            }
+        }
+    }
+    if shown.json {
+        // A reader that is gone is no fault of the copy.
+        let _ = writeln!(std::io::stdout().lock(), "{}", summary.json());
+    }
+}
+
+fn tell_failures(typed: &[OsString], summary: &Summary, terminal: &Terminal) {
+    let listed = summary.failures.as_ref().map(|path| format!(": see {}", path.display())).unwrap_or_default();
+    terminal.line(&format!("some objects failed{listed}"));
+    if summary.checkpoint.is_some() {
+        terminal.line(&format!("to try only these again: {}", hints::retry_failed(typed)));
+    }
+}
+
+fn tell_resume(how: &str, typed: &[OsString], summary: &Summary, terminal: &Terminal) {
+    let hint = match &summary.checkpoint {
+        Some(_) => format!("to resume, run the same command again: {}", hints::resume(typed)),
+        None => "there is no checkpoint: the same command begins anew".to_owned(),
+    };
+    terminal.line(&format!("{how}; {hint}"));
+}

@@ -1,0 +1,153 @@
+//! Whose checkpoint it is, and whether it goes on or begins anew.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::file::{JournalFile, Recovered, recover};
+use super::lock::Lock;
+use super::record::{FORMAT, Header};
+use super::state::State;
+use super::{JobIdentity, Journal};
+use crate::model::{Error, now};
+
+/// What a run wants of the checkpoint that it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Resume a job that was interrupted; start a new one where there is none or it is over.
+    #[default]
+    ResumeOrStart,
+    /// Start a new job, whatever there is.
+    Restart,
+    /// Only what failed in the last run that reached its end.
+    RetryFailed,
+}
+
+/// Where the checkpoint is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this folder, under a name made from the job.
+    In(PathBuf),
+    /// In this file.
+    At(PathBuf),
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Place {
+    /// The checkpoint file of `job`.
+    pub fn path(&self, job: &JobIdentity) -> Option<PathBuf> {
+        match self {
+            Self::In(folder) => Some(folder.join(job.file_name())),
+            Self::At(path) => Some(path.clone()),
+            Self::Nowhere => None,
+        }
+    }
+}
+
+/// A checkpoint that is ours, and not written to yet.
+#[derive(Debug)]
+pub struct Claim {
+    header: Header,
+    file: Option<(PathBuf, Lock)>,
+    resume: Option<(State, u64)>,
+}
+
+impl Claim {
+    /// Takes the checkpoint of `job` for this process, and reads it.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it is another job's, held, damaged or newer; [`Error::Usage`]
+    /// where `mode` asks for the failures of a run that did not end.
+    pub fn new(job: JobIdentity, place: &Place, mode: Mode) -> Result<Self, Error> {
+        let header = Header { format: FORMAT, started_at: now(), job };
+        let Some(path) = place.path(&header.job) else {
+            return Ok(Self { header, file: None, resume: None });
+        };
+        if let Place::In(folder) = place {
+            make_folder(folder)?;
+        }
+        // Through a link, so that all names of one file have one lock.
+        let path = path.canonicalize().unwrap_or(path);
+        let lock = Lock::take(&path)?;
+        let found = match (recover(&path), mode) {
+            // A damaged checkpoint of ours may be started afresh, another's file may not.
+            (Err(_), Mode::Restart) if is_ours(&path) => Recovered { state: None, length: 0 },
+            (found, _) => found?,
+        };
+        let file = Some((path, lock));
+        let resume = match found.state.filter(|_| mode != Mode::Restart) {
+            Some(state) if state.header.job != header.job => return Err(another_job(&file, &state.header.job)),
+            Some(state) => resumable(mode, &state)?.then_some((state, found.length)),
+            None if mode == Mode::RetryFailed => return Err(Error::Usage(NO_LAST_RUN.to_owned())),
+            None => None,
+        };
+        Ok(Self { header, file, resume })
+    }
+
+    /// Whether a run that was interrupted goes on.
+    pub fn is_resumed(&self) -> bool {
+        self.resume.is_some()
+    }
+
+    /// Begins to record: a new job replaces what an ended one left.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the file cannot be written.
+    pub fn begin(self) -> Result<Journal, Error> {
+        let Some((path, lock)) = self.file else {
+            return Ok(Journal::new(State::new(self.header), None, None));
+        };
+        let Some((state, length)) = self.resume else {
+            let state = State::new(self.header);
+            let file = JournalFile::create(&path, &state)?;
+            return Ok(Journal::new(state, Some(file), Some(lock)));
+        };
+        let file = JournalFile::reopen(&path, &state, length)?;
+        Ok(Journal::resumed_from(state, file, lock))
+    }
+}
+
+const NO_LAST_RUN: &str = "there is no last run of this job whose failures could be tried again";
+
+const NOT_ENDED: &str = "the last run of this job was interrupted: run the same command without --retry-failed to resume \
+                         it (its failures are tried again at its end)";
+
+/// Whether the job goes on, rather than being over.
+fn resumable(mode: Mode, state: &State) -> Result<bool, Error> {
+    let over = state.ended.is_some();
+    // In a later pass than the first, nothing but failures is left.
+    let first_pass = state.pass.is_none_or(|pass| pass == 0);
+    match mode {
+        Mode::RetryFailed if !over && first_pass => Err(Error::Usage(NOT_ENDED.to_owned())),
+        Mode::RetryFailed => Ok(true),
+        Mode::ResumeOrStart | Mode::Restart => Ok(!over),
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+        let folder = folder.display();
+        Error::Checkpoint(format!(
+            "the folder for checkpoints {folder} cannot be made: {error}; name another place with --checkpoint FILE, or \
+             give --no-checkpoint"
+        ))
+    })
+}
+
+fn is_ours(path: &Path) -> bool {
+    let mut start = [0; 10];
+    File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut start)).is_ok()
+        && start == *br#"{"t":"job""#
+}
+
+fn another_job(file: &Option<(PathBuf, Lock)>, job: &JobIdentity) -> Error {
+    let path = file.as_ref().map(|(path, _)| path.display().to_string()).unwrap_or_default();
+    Error::Checkpoint(format!(
+        "the checkpoint {path} is another job's ({} {} {}): name another file, or give --restart to give that job up",
+        job.verb,
+        job.sources.join(" "),
+        job.dest
+    ))
+}
