@@ -93,6 +93,7 @@ fn fault_named(name: &str) -> Result<Fault, String> {
         "error-in-200" => Fault::ErrorIn200,
         "empty-200" => Fault::Empty200,
         "malformed-xml" => Fault::MalformedXml,
+        "cut-xml" => Fault::CutXml,
         "truncated" => Fault::Truncated,
         _ => return Err(format!("no fault is named {name:?}")),
     })

@@ -190,6 +190,33 @@ fn interrupted_before_anything_was_begun_is_no_fault() {
 }
 
 #[test]
+fn interrupted_while_the_first_question_waits_for_its_retry() {
+    let world = World::new();
+    world.server.faults().add(s3bulk_test_server::Rule::on(
+        s3bulk_test_server::Operation::HeadBucket,
+        s3bulk_test_server::Fault::SlowDown,
+    ));
+    let child = world.spawn_copy_all(&[]);
+    common::wait_until(|| world.server.requests(s3bulk_test_server::Operation::HeadBucket) > 0);
+    std::thread::sleep(Duration::from_millis(20));
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let ran = common::ran(child.wait_with_output().unwrap()).expect(130);
+    assert_eq!(ran.json()["status"], "interrupted");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_does_not_hang() {
+    let world = World::new();
+    let pipe = world.home.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = pipe.to_str().unwrap();
+    for flag in ["--checkpoint", "--failures"] {
+        let ran = world.copy_all(&[flag, pipe]).expect(11);
+        assert!(ran.stderr.contains("is not a regular file"), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_closed_stdout_is_no_fault() {
     let world = World::new();
     world.fill(3);

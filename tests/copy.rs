@@ -118,6 +118,37 @@ fn awkward_keys_at_the_root_of_a_bucket() {
 }
 
 #[test]
+fn a_store_that_says_it_encodes_keys_and_does_not_is_found_out() {
+    // Each alone, and each beside a key that tells: the listing must not be misread either way.
+    let ambiguous = ["c++.txt", "a%2Fb", "%2B", "x/y+z", "%C3%A9"];
+    for keys in [&ambiguous[..1], &ambiguous[1..2], &ambiguous[..], &["c++.txt", "100% é"], &["c++.txt", "c  .txt"]] {
+        for claims_encoding in [true, false] {
+            let world = World::with(Config { claims_encoding, page_size: 2, ..Config::default() });
+            for (n, key) in keys.iter().enumerate() {
+                let key = format!("in/{key}");
+                world.store().put(SOURCE, &key, object(&key, n));
+            }
+            let ran = world.copy_all(&[]).expect(0);
+            assert_eq!(ran.count("skipped"), 0, "{keys:?} {ran:?}");
+            world.assert_copied();
+        }
+    }
+}
+
+#[test]
+fn folders_beside_ambiguous_keys_do_not_mislead() {
+    let world = World::with(Config { claims_encoding: true, ..Config::default() });
+    world.fill(1_200);
+    for n in 0..5 {
+        let key = format!("in/z+{n}.txt");
+        world.store().put(SOURCE, &key, object(&key, n));
+    }
+    let ran = world.copy_all(&[]).expect(0);
+    assert_eq!(ran.count("done"), 1_205);
+    world.assert_copied();
+}
+
+#[test]
 fn several_sources_keep_their_last_segment() {
     let world = World::new();
     for key in ["a/x/1", "a/x/2", "b/y/1", "one.txt"] {

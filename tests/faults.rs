@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{SOURCE, World, object};
 use s3bulk_test_server::{Fault, Operation, Rule, When};
 
-fn some_of_each() -> [Fault; 10] {
+fn some_of_each() -> [Fault; 11] {
     [
         Fault::SlowDown,
         Fault::TooManyRequests,
@@ -19,6 +19,7 @@ fn some_of_each() -> [Fault; 10] {
         Fault::ErrorIn200,
         Fault::Empty200,
         Fault::MalformedXml,
+        Fault::CutXml,
         Fault::Truncated,
     ]
 }

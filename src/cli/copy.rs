@@ -129,9 +129,9 @@ pub(super) fn run(args: CopyArgs, typed: &[OsString], terminal: &Terminal) -> Ex
         watch_signals(stop.clone(), terminal.clone())?;
         let job = tokio::select! {
             biased;
-            job = prepare(&args, &stop, terminal) => job,
             // Nothing was begun: there is nothing to drain.
             () = stop.token.cancelled() => return Ok(Finished::before_it_began("copy", stop.signal(), None)),
+            job = prepare(&args, &stop, terminal) => job,
         };
         let (job, op) = job?;
         if args.dry_run {

@@ -33,10 +33,11 @@ pub(super) struct Recovered {
 pub(super) fn recover(path: &Path) -> Result<Recovered, Error> {
     let unreadable =
         |error: io::Error| Error::Checkpoint(format!("the checkpoint {} cannot be read: {error}", path.display()));
+    // Looked at before it is opened, which would wait for ever on a pipe.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(Error::Checkpoint(format!("the checkpoint {} is not a regular file", path.display())));
+    }
     let file = match File::open(path) {
-        Ok(file) if !file.metadata().map_err(unreadable)?.is_file() => {
-            return Err(Error::Checkpoint(format!("the checkpoint {} is not a regular file", path.display())));
-        }
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Recovered { state: None, length: 0 }),
         Err(error) => return Err(unreadable(error)),

@@ -73,12 +73,28 @@ pub fn map_sources(sources: &[Location], dest: &Location, same_store: bool) -> R
                 dest.bucket
             )));
         }
+        let mut others = sources.iter().filter(|other| same_store && *other != source);
+        if let Some(other) = others.find(|other| meets(other, dest, &root)) {
+            return Err(Error::Usage(format!(
+                "the copies of {source} would be written into the source {other}: copy them one after the other"
+            )));
+        }
         let prepend = root.clone();
         let keep_out = (same_bucket && source.is_prefix()).then(|| source.path().to_owned());
         mappings.push(Mapping { strip, prepend, keep_out });
         roots.push((root, source));
     }
     Ok(mappings)
+}
+
+/// Whether what is written to `root` in the bucket of `dest` could be read by `source`.
+fn meets(source: &Location, dest: &Location, root: &str) -> bool {
+    let target = match root.strip_suffix('/') {
+        _ if root.is_empty() => Target::Prefix(String::new()),
+        Some(_) => Target::Prefix(root.to_owned()),
+        None => Target::Object(root.to_owned()),
+    };
+    source.overlaps(&Location { bucket: dest.bucket.clone(), target })
 }
 
 /// How many bytes come off the keys of `source`, and what they are put under: a prefix for a
@@ -152,6 +168,7 @@ mod tests {
         refused(&["s3://aaa"], "s3://aaa/backup/", "lies under");
         refused(&["s3://aaa/x/", "s3://ccc/"], "s3://aaa/", "nothing to change");
         refused(&["s3://aaa/k"], "s3://aaa/k", "nothing to change");
+        refused(&["s3://aaa/p/q/", "s3://bbb/p/"], "s3://aaa/", "into the source s3://aaa/p/q/");
     }
 
     #[test]

@@ -82,6 +82,9 @@ fn rewrite(path: &Path, failures: impl Iterator<Item = io::Result<Failure>>) -> 
 /// A file that holds anything but failures is somebody's, and not replaced.
 fn check_ours(path: &Path) -> Result<(), Error> {
     let mut first = String::new();
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(Error::Checkpoint(format!("the failures file {} is not a regular file", path.display())));
+    }
     let read = File::open(path).and_then(|file| io::BufReader::new(file.take(LONGEST_FAILURE)).read_line(&mut first));
     match read {
         Ok(0) => Ok(()),

@@ -1,12 +1,15 @@
 //! Where to cut a range: a guess from one page of folders. Pure.
 
 /// At most `ranges - 1` cuts for the keys behind `after` and up to `until`, taken evenly from
-/// `folders` (in byte order): neighbours are merged where there are more of them.
+/// `folders`: neighbours are merged where there are more of them.
 ///
 /// A cut is the folder's own name: the range up to it ends before the folder's content.
 pub(super) fn cut_points(folders: &[String], after: &str, until: Option<&str>, ranges: usize) -> Vec<String> {
     let inside = |folder: &&String| folder.as_str() > after && until.is_none_or(|until| folder.as_str() < until);
-    let candidates: Vec<&String> = folders.iter().filter(inside).collect();
+    let mut candidates: Vec<&String> = folders.iter().filter(inside).collect();
+    // The server's order is not relied on: two cuts at one place would make an empty range.
+    candidates.sort();
+    candidates.dedup();
     let cuts = candidates.len().min(ranges.saturating_sub(1));
     // The i-th of n even cuts through m candidates.
     (0..cuts).map(|i| candidates[i * candidates.len() / cuts].clone()).collect()
@@ -35,6 +38,12 @@ mod tests {
         assert_eq!(cut_points(&folders(3), "", None, 64), folders(3));
         assert!(cut_points(&[], "", None, 64).is_empty());
         assert!(cut_points(&folders(3), "", None, 1).is_empty());
+    }
+
+    #[test]
+    fn folders_out_of_order_or_shown_twice_do_no_harm() {
+        let shown = ["b/", "a/", "b/", "c/"].map(str::to_owned);
+        assert_eq!(cut_points(&shown, "", None, 64), ["a/", "b/", "c/"]);
     }
 
     proptest! {

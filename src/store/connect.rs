@@ -226,6 +226,10 @@ fn configured_endpoint(sdk: &SdkConfig) -> Option<String> {
 
 fn check_endpoint(role: &str, url: &str) -> Result<(), Error> {
     let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    if host.is_some_and(|host| host.split('/').next().unwrap_or_default().contains('@')) {
+        // Not shown: it holds a password.
+        return Err(Error::Usage("an endpoint URL must not hold a user name or password".to_owned()));
+    }
     let valid = host.is_some_and(|host| !host.trim_matches('/').is_empty() && !url.contains(char::is_whitespace));
     if valid {
         return Ok(());
@@ -246,6 +250,8 @@ mod tests {
     #[test]
     fn an_endpoint_is_a_url_with_a_host() {
         assert!(check_endpoint("source", "http://127.0.0.1:9000").is_ok());
+        let secret = check_endpoint("source", "http://user:hunter2@host/").unwrap_err().to_string();
+        assert!(secret.contains("password") && !secret.contains("hunter2"), "{secret}");
         for bad in ["localhost:9000", "https://", "ftp://x", "http:// x"] {
             assert!(check_endpoint("source", bad).unwrap_err().to_string().contains("not a URL"), "{bad}");
         }

@@ -7,6 +7,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::{RequestId as _, RequestIdExt as _};
 use aws_smithy_runtime_api::http::{Headers, Response};
 
+use super::wire::is_whole;
 use crate::model::{Class, Operation, RequestError};
 
 /// What an S3 error code or, without one, the HTTP status means. The codes are those of "Error
@@ -72,7 +73,7 @@ where
     let code = said.and_then(|meta| meta.code()).filter(|code| !code.is_empty());
     let (class, code, message) = match (&error, status) {
         (_, Some(status)) => {
-            let class = classify(code, status);
+            let class = if is_cut(&error) { Class::Transient } else { classify(code, status) };
             let name = code.map_or_else(|| unnamed(status).to_owned(), str::to_owned);
             let message = said.and_then(|meta| meta.message()).map_or_else(|| chain(&error), str::to_owned);
             (class, name, message)
@@ -86,6 +87,12 @@ where
         _ => (Class::Transient, "ConnectionFailed".to_owned(), chain(&error)),
     };
     RequestError { operation, class, code, message: one_line(&message), status, request_id, attempts: 1 }
+}
+
+/// Whether the answer is XML that ends early: its code cannot be relied on.
+fn is_cut<E>(error: &SdkError<E, Response>) -> bool {
+    let body = error.raw_response().and_then(|response| response.body().bytes());
+    body.is_some_and(|body| !is_whole(body))
 }
 
 /// The name of an answer that carries no S3 code, as those to HEAD do.

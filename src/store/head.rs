@@ -1,5 +1,6 @@
 //! HeadBucket and HeadObject.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use aws_sdk_s3::error::SdkError;
@@ -36,6 +37,9 @@ impl Bucket {
             .call_with(&FIRST_QUESTIONS, Operation::HeadBucket, Duration::ZERO, || async {
                 let sent = self.client.head_bucket().bucket(&self.name);
                 let answer = sent.set_expected_bucket_owner(self.expected_owner.clone()).send().await;
+                if answer.is_ok() {
+                    self.works.store(true, Relaxed);
+                }
                 match region_of(&answer) {
                     Some(region) => Ok(region),
                     None => match answer {

@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::Page;
+use crate::model::{Class, Operation, RequestError};
 
 /// All but RFC 3986's unreserved characters and the slash.
 const COPY_SOURCE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -26,52 +27,61 @@ pub(super) fn tagging(tags: &[(String, String)]) -> String {
 }
 
 /// What a page that says it is encoded shows about whether it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Evidence {
-    /// Nothing, and it does not matter: decoding changes no key.
+    /// Nothing, and it does not matter: decoding changes no object's key.
     Nothing,
     /// It is not encoded: it holds what no encoder would leave, or make.
     Literal,
-    /// Decoding would change this object's key, and nothing says whether it should.
-    Ambiguous(usize),
+    /// Decoding would change this key, and nothing says whether it should.
+    Ambiguous(String),
 }
 
-/// Looks for it.
+/// Looks for it. Of several ambiguous keys, one that servers can well be asked for.
 pub(super) fn evidence(page: &Page) -> Evidence {
     let keys = || page.objects.iter().map(|object| &object.key);
     if keys().chain(&page.folders).any(|key| is_literal(key)) {
         return Evidence::Literal;
     }
-    match keys().position(|key| key.contains(['%', '+'])) {
-        Some(at) => Evidence::Ambiguous(at),
+    let awkward = |key: &&String| {
+        let controls = decode(key).is_none_or(|decoded| decoded.contains(char::is_control));
+        // Some encoders leave a plus sign as it is.
+        (controls, !key.contains('%'))
+    };
+    match keys().filter(|key| is_changed(key)).min_by_key(awkward) {
+        Some(key) => Evidence::Ambiguous(key.clone()),
         None => Evidence::Nothing,
     }
 }
 
 /// Whether no encoder can have made this: it holds a character that every encoder escapes, an
-/// escape of one that none does, a `%` that begins no escape, or escapes that are not UTF-8.
+/// escape of one that none does, or a `%` that begins no escape.
 fn is_literal(key: &str) -> bool {
     let raw = |c: char| !c.is_ascii_graphic() || "\"<>".contains(c);
     let escaped = |hex: Option<&str>| hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
     let wrong = |(at, _)| escaped(key.get(at + 1..at + 3)).is_none_or(|byte| byte.is_ascii_alphanumeric());
-    key.contains(raw) || key.match_indices('%').any(wrong) || percent_decode_str(key).decode_utf8().is_err()
+    key.contains(raw) || key.match_indices('%').any(wrong)
 }
 
-/// Decodes the keys and folders of a page that is encoded.
-pub(super) fn decode_page(page: &mut Page) {
+fn is_changed(key: &str) -> bool {
+    key.contains(['%', '+'])
+}
+
+/// Decodes the keys and folders of a page that is encoded; a key that is not UTF-8 is an error, as
+/// it would otherwise pass for another.
+pub(super) fn decode_page(page: &mut Page) -> Result<(), RequestError> {
     let keys = page.objects.iter_mut().map(|object| &mut object.key);
-    for key in keys.chain(&mut page.folders) {
-        if let Some(decoded) = decode(key) {
-            *key = decoded;
-        }
+    for key in keys.chain(&mut page.folders).filter(|key| is_changed(key)) {
+        *key = decode(key).ok_or_else(|| {
+            let message = format!("the listing holds a key that is not UTF-8: {key}");
+            RequestError::local(Operation::ListObjectsV2, Class::Permanent, "UnreadableKey", message)
+        })?;
     }
+    Ok(())
 }
 
-/// S3 encodes a blank as `+`, and a plus sign as `%2B`.
-fn decode(key: &str) -> Option<String> {
-    if !key.contains(['%', '+']) {
-        return None;
-    }
+/// S3 encodes a blank as `+`, and a plus sign as `%2B`. `None` for what is not UTF-8.
+pub(super) fn decode(key: &str) -> Option<String> {
     let spaced = key.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
@@ -90,7 +100,7 @@ mod tests {
 
     fn decoded(keys: &[&str]) -> Vec<String> {
         let mut page = page(keys);
-        decode_page(&mut page);
+        decode_page(&mut page).unwrap();
         page.objects.into_iter().map(|object| object.key).collect()
     }
 
@@ -115,16 +125,23 @@ mod tests {
 
     #[test]
     fn what_no_encoder_makes_shows_that_a_page_is_not_encoded() {
-        for key in ["100%", "é", "a b", "%ff", "d%41", "x\u{1}", "%4", "a<"] {
+        for key in ["100%", "é", "a b", "d%41", "x\u{1}", "%4", "a<"] {
             assert_eq!(evidence(&page(&["plain", key])), Evidence::Literal, "{key}");
         }
     }
 
     #[test]
     fn what_may_be_either_is_said_to_be() {
-        assert_eq!(evidence(&page(&["plain", "c++.txt"])), Evidence::Ambiguous(1));
-        assert_eq!(evidence(&page(&["a%2Fb"])), Evidence::Ambiguous(0));
+        let ambiguous = |key: &str| Evidence::Ambiguous(key.to_owned());
+        assert_eq!(evidence(&page(&["plain", "c++.txt"])), ambiguous("c++.txt"));
+        assert_eq!(evidence(&page(&["%01k", "a+", "a%2Fb", "b%2Fc"])), ambiguous("a%2Fb"));
+        assert_eq!(evidence(&page(&["x%FF"])), ambiguous("x%FF"));
         assert_eq!(evidence(&page(&["plain", "a/b"])), Evidence::Nothing);
+    }
+
+    #[test]
+    fn a_key_that_is_not_utf_8_is_an_error() {
+        assert_eq!(decode_page(&mut page(&["x%FF"])).unwrap_err().code, "UnreadableKey");
     }
 
     proptest! {

@@ -7,8 +7,12 @@ use aws_sdk_s3::types::EncodingType;
 
 use super::Bucket;
 use super::error::{malformed, translate};
-use super::keys::{Evidence, decode_page, evidence};
-use crate::model::{Object, Operation, RequestError};
+use super::keys::{Evidence, decode, decode_page, evidence};
+use crate::model::{Class, Object, Operation, RequestError};
+
+/// How often a page is asked for whose keys do not tell whether they are encoded: each time, an
+/// object would have to be deleted between two requests.
+const ENCODING_TRIES: u32 = 5;
 
 /// Which page is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,45 +46,65 @@ impl Bucket {
     /// One page of keys, decoded.
     ///
     /// # Errors
-    /// A page that does not say whether it is the last one is malformed: it may have been cut.
+    /// A page that does not say whether it is the last one is malformed: it may have been cut. So
+    /// is one of which it cannot be found out whether it is encoded as it says.
     pub async fn list(&self, page: &PageRequest<'_>) -> Result<Page, RequestError> {
-        let mut wire = self.list_raw(page, Some(EncodingType::Url)).await?;
-        if wire.encoded && self.is_encoded(page, &wire.page).await? {
-            decode_page(&mut wire.page);
+        for _ in 0..ENCODING_TRIES {
+            let mut wire = self.list_raw(page).await?;
+            let encoded = if wire.encoded { self.is_encoded(&wire.page).await? } else { Some(false) };
+            match encoded {
+                Some(true) => decode_page(&mut wire.page)?,
+                Some(false) => {}
+                None => continue,
+            }
+            return Ok(wire.page);
         }
-        Ok(wire.page)
+        Err(malformed(Operation::ListObjectsV2, "key that tells whether it is encoded"))
     }
 
-    /// Whether a page that says it is encoded really is. Some servers say so and are not; where
-    /// the page itself does not tell, its first ambiguous key is asked for again as it is. Once
-    /// known, it is known for the bucket.
-    async fn is_encoded(&self, request: &PageRequest<'_>, page: &Page) -> Result<bool, RequestError> {
+    /// Whether a page that says it is encoded really is: some servers say so and are not. Where
+    /// the page itself does not tell, one of its keys is asked for both ways. `None` if that did
+    /// not tell either (the object is gone since). Once known, it is known for the bucket.
+    async fn is_encoded(&self, page: &Page) -> Result<Option<bool>, RequestError> {
         if let Some(known) = self.encodes_keys.get() {
-            return Ok(*known);
+            return Ok(Some(*known));
         }
         let encoded = match evidence(page) {
-            Evidence::Nothing => return Ok(true),
+            // What it says of keys that decoding does not change.
+            Evidence::Nothing => return Ok(Some(true)),
             Evidence::Literal => false,
-            Evidence::Ambiguous(at) => {
-                let max_keys = i32::try_from(at + 1).ok();
-                let plain = self.list_raw(&PageRequest { max_keys, delimiter: None, ..*request }, None).await?;
-                match plain.page.objects.get(at) {
-                    Some(object) if object.key == page.objects[at].key => false,
-                    Some(_) => true,
-                    // The object is gone since: the next page will tell.
-                    None => return Ok(true),
+            Evidence::Ambiguous(key) => {
+                let decoded = decode(&key).unwrap_or_default();
+                if !decoded.is_empty() && self.shows(&decoded, &key).await? {
+                    true
+                } else if self.shows(&key, &key).await? {
+                    false
+                } else {
+                    return Ok(None);
                 }
             }
         };
         if !encoded {
             tracing::info!(bucket = self.name, "this store says that it encodes keys in listings, and does not");
         }
-        Ok(*self.encodes_keys.get_or_init(|| encoded))
+        Ok(Some(*self.encodes_keys.get_or_init(|| encoded)))
     }
 
-    async fn list_raw(&self, page: &PageRequest<'_>, encoding: Option<EncodingType>) -> Result<Wire, RequestError> {
+    /// Whether the first key that begins with `prefix` looks like `key` on the wire. A server that
+    /// does not take the question has not answered it.
+    async fn shows(&self, prefix: &str, key: &str) -> Result<bool, RequestError> {
+        let request = PageRequest { prefix, max_keys: Some(1), ..PageRequest::default() };
+        match self.list_raw(&request).await {
+            Ok(wire) => Ok(wire.page.objects.first().is_some_and(|object| object.key == key)),
+            Err(error) if error.class == Class::Permanent => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One page as it comes.
+    async fn list_raw(&self, page: &PageRequest<'_>) -> Result<Wire, RequestError> {
         self.call(Operation::ListObjectsV2, Duration::ZERO, || async {
-            let request = self.client.list_objects_v2().bucket(&self.name).set_encoding_type(encoding.clone());
+            let request = self.client.list_objects_v2().bucket(&self.name).encoding_type(EncodingType::Url);
             let answer = request
                 .set_prefix(Some(page.prefix).filter(|prefix| !prefix.is_empty()).map(str::to_owned))
                 .set_start_after(page.start_after.filter(|_| page.token.is_none()).map(str::to_owned))

@@ -57,7 +57,7 @@ impl Intercept for WholeXml {
 }
 
 /// Whether a body that begins as XML ends with the closing tag of its first element.
-fn is_whole(body: &[u8]) -> bool {
+pub(super) fn is_whole(body: &[u8]) -> bool {
     let body = body.trim_ascii();
     if !body.starts_with(b"<") {
         return true;

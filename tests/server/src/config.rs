@@ -33,6 +33,9 @@ pub struct Config {
     pub seed: u64,
     /// Whether [`Server::log`](crate::Server::log) keeps the keys of completed writes.
     pub record_keys: bool,
+    /// Whether listings say that they are encoded (`encoding-type=url`) and are not, as some
+    /// servers do.
+    pub claims_encoding: bool,
     /// The most entries on a page of a listing, whatever the client asks for.
     pub page_size: u16,
 }
@@ -46,6 +49,7 @@ impl Default for Config {
             latency: Duration::ZERO,
             seed: 1,
             record_keys: false,
+            claims_encoding: false,
             page_size: 1000,
         }
     }

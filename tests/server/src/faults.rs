@@ -38,6 +38,9 @@ pub enum Fault {
     /// The work is done, then answered with a 200 and XML that ends in the middle of a tag; an
     /// error of the work itself is answered as it is.
     MalformedXml,
+    /// The work is done, then answered with a part of the XML whose length is told as if it were all,
+    /// cut behind a whole element where there is one; an error is answered as it is.
+    CutXml,
     /// The work is done, then the first half of the answer's body is sent with the length of the
     /// whole, and the connection closed. An answer without a body is not sent at all.
     Truncated,

@@ -113,7 +113,7 @@ impl Front {
         target: &Target,
     ) -> Result<Response<Body>, Dropped> {
         let head = parts.method == Method::HEAD;
-        let of_the_body = matches!(fault, Fault::ErrorIn200 | Fault::Empty200 | Fault::MalformedXml);
+        let of_the_body = matches!(fault, Fault::ErrorIn200 | Fault::Empty200 | Fault::MalformedXml | Fault::CutXml);
         let fault = if head && of_the_body { Fault::InternalError } else { fault };
         if let Some(refusal) = refusal(&fault) {
             // Read to its end: an answer in the middle of a body breaks the connection instead.
@@ -123,6 +123,7 @@ impl Front {
         match fault {
             Fault::ResetAfter => self.work(parts, body, target).await.and(Err(Dropped)),
             Fault::MalformedXml => Ok(damage::malform(self.work(parts, body, target).await?)),
+            Fault::CutXml => damage::cut(self.work(parts, body, target).await?).await,
             Fault::Truncated => damage::truncate(self.work(parts, body, target).await?, head).await,
             Fault::Hang(duration) => {
                 tokio::time::sleep(duration).await;
@@ -174,6 +175,7 @@ fn refusal(fault: &Fault) -> Option<Response<Body>> {
         Fault::ResetBefore
         | Fault::ResetAfter
         | Fault::MalformedXml
+        | Fault::CutXml
         | Fault::Truncated
         | Fault::Hang(_)
         | Fault::Latency(_) => return None,

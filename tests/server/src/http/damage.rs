@@ -25,6 +25,21 @@ pub(super) fn malform(answer: Response<Body>) -> Response<Body> {
     Response::from_parts(parts, Body::from(format!("{XML_DECLARATION}<Result><ETag>&quot;0123</ET")))
 }
 
+/// The answer up to the middlemost end of an element, as if that were all: well-formed to a reader
+/// that does not look for what is still open. Bodies that are no XML stay as they are.
+pub(super) async fn cut(answer: Response<Body>) -> Result<Response<Body>, Dropped> {
+    let (mut parts, body) = answer.into_parts();
+    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    if !parts.status.is_success() || !body.starts_with(b"<") {
+        return Ok(Response::from_parts(parts, Body::from(body)));
+    }
+    let half = &body[..body.len() / 2];
+    let ends = half.windows(2).rposition(|pair| pair == b"><").map_or(half.len(), |at| at + 1);
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.remove(TRANSFER_ENCODING);
+    Ok(Response::from_parts(parts, Body::from(body.slice(..ends))))
+}
+
 /// The answer with the first half of its body and the length of the whole.
 pub(super) async fn truncate(answer: Response<Body>, head: bool) -> Result<Response<Body>, Dropped> {
     let (mut parts, body) = answer.into_parts();

@@ -20,7 +20,7 @@ pub(super) async fn objects(calls: &Calls, req: Call<ListObjectsV2Input>) -> Ans
         after: cursor.as_deref().or(input.start_after.as_deref()),
         limit,
     };
-    let encode = encoder(input.encoding_type.as_ref());
+    let encode = encoder(input.encoding_type.as_ref().filter(|_| !calls.claims_encoding));
     let attributes = input.optional_object_attributes.unwrap_or_default();
     let with_restore = attributes.iter().any(|attribute| attribute.as_str() == "RestoreStatus");
     let (mut contents, mut prefixes) = (Vec::new(), Vec::new());

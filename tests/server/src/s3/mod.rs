@@ -22,11 +22,13 @@ pub(crate) struct Calls {
     store: Store,
     region: String,
     page_size: u16,
+    claims_encoding: bool,
 }
 
 impl Calls {
     pub(crate) fn new(store: Store, config: &Config) -> Calls {
-        Calls { store, region: config.region.clone(), page_size: config.page_size }
+        let Config { page_size, claims_encoding, .. } = *config;
+        Calls { store, region: config.region.clone(), page_size, claims_encoding }
     }
 }
 
