@@ -217,6 +217,18 @@ fn a_pipe_in_the_place_of_a_file_does_not_hang() {
 }
 
 #[test]
+fn a_summary_that_cannot_be_written_is_told() {
+    let world = World::new();
+    world.fill(3);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
+    let mut command = world.copy_command(&[&from, &to, "--json"]);
+    let child = command.stdout(full).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let ran = common::ran(child.wait_with_output().unwrap()).expect(1);
+    assert!(ran.stderr.contains("the summary cannot be written to stdout"), "{ran:?}");
+}
+
+#[test]
 fn a_closed_stdout_is_no_fault() {
     let world = World::new();
     world.fill(3);

@@ -212,6 +212,17 @@ fn a_bucket_in_another_region_is_found() {
 }
 
 #[test]
+fn keys_of_white_space_alone_fail_with_the_reason() {
+    let world = World::new();
+    for key in [" ", "\t\n", "a b"] {
+        world.store().put(SOURCE, key, object(key, 2));
+    }
+    let ran = world.copy(&["--json", &format!("s3://{SOURCE}"), &format!("s3://{DEST}")]).expect(3).expect_sums();
+    assert_eq!((ran.count("done"), ran.count("failed")), (1, 2));
+    assert!(ran.stderr.contains("keys of white space alone cannot be copied"), "{ran:?}");
+}
+
+#[test]
 fn nothing_under_the_prefix_is_no_error() {
     let world = World::new();
     let ran = world.copy_all(&[]).expect(0);

@@ -194,3 +194,45 @@ fn keys_are_escaped_when_they_are_printed() {
     assert!(ran.stderr.contains(r"in/\u{1b}[2Jevil\u{202e}"), "{ran:?}");
     assert!(!ran.stderr.contains('\u{1b}'));
 }
+
+/// Answers HEAD with 200, and everything else with a body that does not end.
+fn endless(listener: &std::net::TcpListener) {
+    use std::io::{Read as _, Write as _};
+    for connection in listener.incoming() {
+        let mut connection = connection.unwrap();
+        std::thread::spawn(move || {
+            let mut request = [0; 8192];
+            while let Ok(1..) = connection.read(&mut request) {
+                if request.starts_with(b"HEAD") {
+                    connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+                    continue;
+                }
+                let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                let chunk = format!("10000\r\n{}\r\n", "x".repeat(65536));
+                while connection.write_all(chunk.as_bytes()).is_ok() {}
+                return;
+            }
+        });
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_end_is_cut_and_takes_no_memory() {
+    let world = World::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || endless(&listener));
+    let args = ["copy", "--endpoint-url", &endpoint, "s3://source-bucket/", "s3://dest-bucket/", "--attempts", "3"];
+    let mut child = world.command(&args).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let resident =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        most = most.max(resident.unwrap_or(0_u64));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let ran = common::ran(child.wait_with_output().unwrap()).expect(10);
+    assert!(ran.stderr.contains("cannot be listed"), "{ran:?}");
+    assert!(most < 128 << 10, "{most} KiB");
+}

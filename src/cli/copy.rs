@@ -144,8 +144,7 @@ pub(super) fn run(args: CopyArgs, typed: &[OsString], terminal: &Terminal) -> Ex
     let finished = finished.unwrap_or_else(|error| Finished::before_it_began("copy", stop.signal(), Some(error)));
     // Tasks that still wait for something (a DNS look-up, say) are not waited for.
     runtime.shutdown_background();
-    tell(&args.shown, &args.sources, typed, &finished, terminal);
-    Exit::from(&finished)
+    tell(&args.shown, &args.sources, typed, &finished, terminal)
 }
 
 /// Resolves what was typed into a job.

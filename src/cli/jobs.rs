@@ -1,6 +1,5 @@
 //! `s3bulk jobs`: the checkpoints there are, and where each stands.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,6 +7,7 @@ use clap::Args;
 use super::exit::Exit;
 use super::machine::state_folder;
 use super::report_error;
+use super::tell::print;
 use crate::journal::{Ending, JobInfo, inspect};
 use crate::model::{Error, escape_key};
 use crate::report::Terminal;
@@ -26,16 +26,10 @@ pub(super) fn run(args: &JobsArgs, terminal: &Terminal) -> Exit {
             terminal.line("no checkpoints");
             Exit::Done
         }
-        Ok(lines) => {
-            let mut out = std::io::stdout().lock();
-            for line in lines {
-                // A reader that has seen enough is no fault.
-                if writeln!(out, "{line}").is_err() {
-                    break;
-                }
-            }
-            Exit::Done
-        }
+        Ok(lines) => match lines.iter().try_for_each(|line| print(line)) {
+            Ok(()) => Exit::Done,
+            Err(error) => report_error(&Error::Internal(format!("stdout cannot be written to: {error}")), terminal),
+        },
         Err(error) => report_error(&error, terminal),
     }
 }
@@ -76,8 +70,9 @@ fn describe(info: &JobInfo, path: &Path) -> String {
     };
     let job = &info.identity;
     let name = job.job_id.as_ref().map(|id| format!(" --job-id {id}")).unwrap_or_default();
+    let options: Vec<String> = job.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!(
-        "{status:<12} {}  {} done, {} skipped, {} failed  {} {} {}{name}  {}",
+        "{status:<12} {}  {} done, {} skipped, {} failed  {} {} {}{name}  [{}]  {}",
         info.started_at,
         info.totals.done,
         info.totals.skipped(),
@@ -85,6 +80,7 @@ fn describe(info: &JobInfo, path: &Path) -> String {
         job.verb,
         escape_key(&job.sources.join(" ")),
         escape_key(&job.dest),
+        escape_key(&options.join(" ")),
         path.display()
     )
 }

@@ -11,7 +11,7 @@ use crate::report::Terminal;
 
 /// Open files that are not connections: the checkpoint, its lock, the failures, the standard ones,
 /// DNS look-ups.
-const OTHER_FILES: u64 = 64;
+const OTHER_FILES: u64 = 32;
 
 /// Open files that a request may need: a connection at each end.
 const FILES_PER_REQUEST: u64 = 2;

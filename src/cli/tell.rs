@@ -3,11 +3,22 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 
+use super::exit::Exit;
 use super::flags::ShownArgs;
 use super::{hints, report_error};
 use crate::job::Finished;
-use crate::model::escape_key;
+use crate::model::{Error, escape_key};
 use crate::report::{Status, Summary, Terminal};
+
+/// Prints a line on stdout. A reader that has seen enough is no fault; one that cannot be written to
+/// is.
+pub(super) fn print(line: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
 
 /// Says how a run over `sources` ended: the summary, what to type next, and the JSON.
 pub(super) fn tell(
@@ -16,7 +27,7 @@ pub(super) fn tell(
     typed: &[OsString],
     finished: &Finished,
     terminal: &Terminal,
-) {
+) -> Exit {
     let summary = &finished.summary;
     if !shown.quiet && summary.listed + summary.resumed > 0 {
         summary.text(shown.verbose > 0).iter().for_each(|line| terminal.line(line));
@@ -43,10 +54,12 @@ pub(super) fn tell(
             }
         }
     }
-    if shown.json {
-        // A reader that is gone is no fault of the copy.
-        let _ = writeln!(std::io::stdout().lock(), "{}", summary.json());
+    if shown.json
+        && let Err(error) = print(&summary.json())
+    {
+        return report_error(&Error::Internal(format!("the summary cannot be written to stdout: {error}")), terminal);
     }
+    Exit::from(finished)
 }
 
 fn tell_failures(typed: &[OsString], summary: &Summary, terminal: &Terminal) {

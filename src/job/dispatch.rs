@@ -238,7 +238,8 @@ impl<O: Op> Dispatcher<O> {
         match &outcome {
             Outcome::Interrupted => return,
             Outcome::Fatal(error) => {
-                return self.fail(Error::Unworkable(format!("the run cannot go on: {error}")));
+                let end = if error.operation.is_write() { "destination" } else { "source" };
+                return self.fail(Error::Unworkable(format!("the run cannot go on, the {end} refuses: {error}")));
             }
             Outcome::Failed(failure) => {
                 self.report.failure(failure);

@@ -1,11 +1,10 @@
 //! Whose checkpoint it is, and whether it goes on or begins anew.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::file::{JournalFile, Recovered, recover};
+use super::file::{JournalFile, Recovered, is_ours, recover, refuse_foreign};
 use super::lock::Lock;
 use super::record::{FORMAT, Header};
 use super::state::State;
@@ -70,6 +69,7 @@ impl Claim {
         }
         // Through a link, so that all names of one file have one lock.
         let path = path.canonicalize().unwrap_or(path);
+        refuse_foreign(&path)?;
         let lock = Lock::take(&path)?;
         let found = match (recover(&path), mode) {
             // A damaged checkpoint of ours may be started afresh, another's file may not.
@@ -134,12 +134,6 @@ fn make_folder(folder: &Path) -> Result<(), Error> {
              give --no-checkpoint"
         ))
     })
-}
-
-fn is_ours(path: &Path) -> bool {
-    let mut start = [0; 10];
-    File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut start)).is_ok()
-        && start == *br#"{"t":"job""#
 }
 
 fn another_job(file: &Option<(PathBuf, Lock)>, job: &JobIdentity) -> Error {

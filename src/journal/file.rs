@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failures::FailedLines;
+use super::line::Seal;
 use super::record::{FORMAT, Record};
 use super::state::State;
 use crate::model::Error;
@@ -33,16 +34,14 @@ pub(super) struct Recovered {
 pub(super) fn recover(path: &Path) -> Result<Recovered, Error> {
     let unreadable =
         |error: io::Error| Error::Checkpoint(format!("the checkpoint {} cannot be read: {error}", path.display()));
-    // Looked at before it is opened, which would wait for ever on a pipe.
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(Error::Checkpoint(format!("the checkpoint {} is not a regular file", path.display())));
-    }
+    refuse_foreign(path)?;
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Recovered { state: None, length: 0 }),
         Err(error) => return Err(unreadable(error)),
     };
     let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut seal = Seal::default();
     let (mut recovered, mut line) = (Recovered { state: None, length: 0 }, Vec::new());
     // Lines of the compacted state that must still come.
     let mut owed = 0_u64;
@@ -57,9 +56,8 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, Error> {
         let taken = match &mut recovered.state {
             _ if read == 0 && owed > 0 => return Err(damaged("it was cut short")),
             _ if read == 0 => break,
-            None => header(path, &line).map(|state| recovered.state = Some(state)),
-            Some(_) if line.last() != Some(&b'\n') => Err(damaged("it is torn")),
-            Some(state) => take(state, &line, &mut owed).map_err(|why| damaged(&why)),
+            None => header(path, &line, &mut seal).map(|state| recovered.state = Some(state)),
+            Some(state) => take(state, &line, &mut seal, &mut owed).map_err(|why| damaged(&why)),
         };
         match taken {
             Ok(()) => recovered.length += read as u64,
@@ -72,12 +70,38 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, Error> {
     Ok(recovered)
 }
 
+/// Refuses what cannot be a checkpoint, before anything is left beside it.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for a file that begins otherwise, and for what is no file: a pipe would be
+/// waited on for ever.
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), Error> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(Error::Checkpoint(format!("the checkpoint {} is not a regular file", path.display())))
+        }
+        Ok(found) if found.len() > 0 && !is_ours(path) => Err(foreign(path)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the file begins as a checkpoint does.
+pub(super) fn is_ours(path: &Path) -> bool {
+    let mut start = [0; 10];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *br#"{"t":"job""#
+}
+
+fn foreign(path: &Path) -> Error {
+    let path = path.display();
+    Error::Checkpoint(format!("{path} is not a checkpoint of s3bulk, or is damaged: name another file, or remove it"))
+}
+
 fn at_end(reader: &mut BufReader<File>) -> bool {
     reader.fill_buf().is_ok_and(<[u8]>::is_empty)
 }
 
-fn take(state: &mut State, line: &[u8], owed: &mut u64) -> Result<(), String> {
-    let record: Record = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+fn take(state: &mut State, line: &[u8], seal: &mut Seal, owed: &mut u64) -> Result<(), String> {
+    let record = seal.read(line)?;
     state.apply(&record)?;
     *owed = match &record {
         Record::Totals(totals) => totals.lines,
@@ -87,13 +111,8 @@ fn take(state: &mut State, line: &[u8], owed: &mut u64) -> Result<(), String> {
 }
 
 /// The first line. Anything but a header is a file that is not ours, and must not be written to.
-fn header(path: &Path, line: &[u8]) -> Result<State, Error> {
-    let foreign = || {
-        let path = path.display();
-        Error::Checkpoint(format!(
-            "{path} is not a checkpoint of s3bulk, or is damaged: name another file, or remove it"
-        ))
-    };
+fn header(path: &Path, line: &[u8], seal: &mut Seal) -> Result<State, Error> {
+    let foreign = || foreign(path);
     let value: serde_json::Value = serde_json::from_slice(line).map_err(|_| foreign())?;
     if value.get("t").and_then(|tag| tag.as_str()) != Some("job") {
         return Err(foreign());
@@ -109,7 +128,7 @@ fn header(path: &Path, line: &[u8]) -> Result<State, Error> {
         }
         None => return Err(foreign()),
     }
-    match serde_json::from_value(value) {
+    match seal.read(line) {
         Ok(Record::Job(header)) => Ok(State::new(header)),
         _ => Err(foreign()),
     }
@@ -124,6 +143,7 @@ pub(super) struct JournalFile {
     /// Bytes of the last compaction, without its failures.
     base: u64,
     failures: FailureBytes,
+    seal: Seal,
     dirty: bool,
 }
 
@@ -171,13 +191,26 @@ impl JournalFile {
     fn placeholder(path: &Path) -> Result<Self, Error> {
         let nothing = File::open("/dev/null").map_err(|error| Error::Checkpoint(error.to_string()))?;
         let failures = FailureBytes::default();
-        Ok(Self { path: path.to_owned(), file: Arc::new(nothing), length: 0, base: 0, failures, dirty: false })
+        Ok(Self {
+            path: path.to_owned(),
+            file: Arc::new(nothing),
+            length: 0,
+            base: 0,
+            failures,
+            seal: Seal::default(),
+            dirty: false,
+        })
     }
 
     /// The failures that still stand, read from the file as it is now.
     pub(super) fn failed_lines(&self, state: &State) -> Result<FailedLines, Error> {
         FailedLines::open(&self.path, self.length, state.retried_to, state.last_failure())
             .map_err(|error| self.broken(&error))
+    }
+
+    /// Adds a record to lines that are to be appended next.
+    pub(super) fn encode(&mut self, record: &Record, lines: &mut Vec<u8>) -> Result<(), Error> {
+        self.seal.write(record, lines).map_err(|error| Error::Internal(error.to_string()))
     }
 
     /// Appends whole lines, with `failures` among them, and compacts the file where it has grown past
@@ -210,7 +243,8 @@ impl JournalFile {
             Ok(file)
         });
         match written {
-            Ok((file, length, failures)) => {
+            Ok((file, length, failures, seal)) => {
+                self.seal = seal;
                 self.file = Arc::new(file);
                 self.length = length;
                 self.base = length - failures.bytes;
@@ -230,37 +264,38 @@ impl JournalFile {
     }
 }
 
-fn write_snapshot(path: &Path, state: &State, failed: Option<FailedLines>) -> io::Result<(File, u64, FailureBytes)> {
+fn write_snapshot(
+    path: &Path,
+    state: &State,
+    failed: Option<FailedLines>,
+) -> io::Result<(File, u64, FailureBytes, Seal)> {
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     file.set_len(0)?;
     let mut out = io::BufWriter::new(file);
+    let (mut seal, mut line) = (Seal::default(), Vec::new());
+    let mut write = |record: &Record| -> io::Result<usize> {
+        line.clear();
+        seal.write(record, &mut line)?;
+        out.write_all(&line).map(|()| line.len())
+    };
     let left = if failed.is_some() { state.failures_left() } else { 0 };
     for record in state.snapshot(left) {
-        write_line(&mut out, &record)?;
+        write(&record)?;
     }
     let mut failures = FailureBytes::default();
     for failure in failed.into_iter().flatten() {
-        let mut line = Vec::new();
-        write_line(&mut line, &Record::Failed(failure?))?;
-        out.write_all(&line)?;
-        failures.add(line.len());
+        failures.add(write(&Record::Failed(failure?))?);
     }
     if failures.count != left {
         return Err(io::Error::other(format!("{left} failures should be in it, and {} are", failures.count)));
     }
     if let Some(status) = state.ended {
-        write_line(&mut out, &Record::End { status, at: crate::model::now() })?;
+        write(&Record::End { status, at: crate::model::now() })?;
     }
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     let length = file.metadata()?.len();
-    Ok((file, length, failures))
-}
-
-/// One record as a line.
-pub(super) fn write_line(out: &mut impl io::Write, record: &Record) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, record)?;
-    out.write_all(b"\n")
+    Ok((file, length, failures, seal))
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::failures::{FailedItems, FailedLines};
-use super::file::{FailureBytes, JournalFile, write_line};
+use super::file::{FailureBytes, JournalFile};
 use super::lock::Lock;
 use super::record::{Close, Ending, Record};
 use super::state::State;
@@ -213,11 +213,9 @@ impl Journal {
 
     fn record(&mut self, record: Record) -> Result<(), Error> {
         self.state.apply(&record).map_err(Error::Internal)?;
-        if self.file.is_none() {
-            return Ok(());
-        }
+        let Some(file) = &mut self.file else { return Ok(()) };
         let before = self.lines.len();
-        write_line(&mut self.lines, &record).map_err(|error| Error::Internal(error.to_string()))?;
+        file.encode(&record, &mut self.lines)?;
         let failures = match &record {
             Record::Mark(mark) => mark.failures.len(),
             Record::Close(close) => usize::from(close.failure.is_some()),

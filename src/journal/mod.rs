@@ -13,6 +13,7 @@ mod claim;
 mod failures;
 mod file;
 mod identity;
+mod line;
 mod lock;
 mod log;
 mod record;

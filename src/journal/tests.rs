@@ -286,6 +286,14 @@ fn damage_before_the_last_line_is_refused_and_a_torn_end_is_cut() {
         std::fs::write(&path, text.clone() + torn).unwrap();
         assert_eq!(open(&path, Mode::ResumeOrStart).unwrap().totals().done, 3, "{torn:?}");
     }
+    // A line that is lost, or one digit that is not what was written.
+    let without: Vec<&str> = text.lines().enumerate().filter(|(n, _)| *n != 3).map(|(_, line)| line).collect();
+    let digit = text.replacen("\"done\":1", "\"done\":2", 1);
+    for changed in [without.join("\n") + "\n", digit] {
+        assert_ne!(changed, text);
+        std::fs::write(&path, changed).unwrap();
+        refused(&path, Mode::ResumeOrStart, "is damaged at line");
+    }
     let middle = text.lines().count() - 2;
     let damaged: Vec<&str> =
         text.lines().enumerate().map(|(n, line)| if n == middle { "{\"t\":" } else { line }).collect();

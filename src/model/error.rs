@@ -34,6 +34,11 @@ impl Operation {
         Self::CopyObject,
     ];
 
+    /// Whether it is sent to the destination, and changes it.
+    pub fn is_write(self) -> bool {
+        matches!(self, Self::PutObject | Self::CopyObject)
+    }
+
     /// The name in the S3 API.
     pub fn as_str(self) -> &'static str {
         match self {

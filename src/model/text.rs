@@ -25,7 +25,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             Duration::try_from(parsed).map_err(|_| wrong())?
         }
     };
-    if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
+    if duration.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(duration) }
 }
 
 /// A key (or anything else from outside) made safe to print: control and format characters, which

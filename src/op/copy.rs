@@ -62,6 +62,10 @@ impl Copy {
         let Some(dest_key) = source.mapping.dest_key(&item.object.key) else {
             return refuse("InsideSource", "its copy would land inside the source that is being copied".to_owned());
         };
+        // The SDK takes a key of white space alone for no key at all.
+        if dest_key.trim().is_empty() || item.object.key.trim().is_empty() {
+            return refuse("KeyCannotBeSent", "keys of white space alone cannot be copied".to_owned());
+        }
         let way = if self.fallback.is_client() { Way::Client } else { source.way };
         let limit = match way {
             Way::Server => COPY_OBJECT_LIMIT,

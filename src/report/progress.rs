@@ -145,7 +145,7 @@ impl Screen {
 /// While the total is not known.
 const WITHOUT_TOTAL: &str = "{elapsed} {spinner} {wide_msg}";
 /// When all is listed.
-const WITH_TOTAL: &str = "{elapsed} [{bar:20}] {wide_msg}";
+const WITH_TOTAL: &str = "{elapsed} [{bar:10}] {wide_msg}";
 
 fn bar() -> ProgressBar {
     let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);

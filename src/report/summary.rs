@@ -154,9 +154,10 @@ impl Summary {
         #[allow(clippy::cast_precision_loss, reason = "a rate that is shown rounded")]
         let rate = self.done as f64 / self.elapsed_s.max(0.001);
         format!(
-            "{}: {} objects, {} in {:.1} s ({rate:.0}/s)",
+            "{}: {} {}, {} in {:.1} s ({rate:.0}/s)",
             self.past_tense(),
             HumanCount(self.done),
+            if self.done == 1 { "object" } else { "objects" },
             HumanBytes(self.bytes),
             self.elapsed_s
         )

@@ -18,7 +18,7 @@ use aws_smithy_http_client::{Builder as HttpBuilder, tls};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::error::chain;
-use super::wire::{EmptyBodyLength, WholeXml};
+use super::wire::{BoundedAnswer, EmptyBodyLength, WholeXml};
 use super::{Bucket, head::BucketAnswer};
 use crate::model::{Error, RequestError};
 use crate::pace::Pacer;
@@ -152,6 +152,7 @@ impl End {
             .use_arn_region(true)
             .force_path_style(self.path_style())
             .interceptor(EmptyBodyLength)
+            .interceptor(BoundedAnswer)
             .interceptor(WholeXml);
         if let Some(url) = self.endpoint_url() {
             config = config.endpoint_url(url);
@@ -183,8 +184,8 @@ impl End {
         }
         let missing = |why: String| {
             Error::Unworkable(format!(
-                "no credentials{}: {why}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile \
-                 with --profile, or give --no-sign-request for public buckets",
+                "no credentials{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with --profile, or \
+                 give --no-sign-request for public buckets ({why})",
                 if self.role.is_empty() { String::new() } else { format!(" for the {}", self.role) }
             ))
         };

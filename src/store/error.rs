@@ -75,7 +75,7 @@ where
         (_, Some(status)) => {
             let class = if is_cut(&error) { Class::Transient } else { classify(code, status) };
             let name = code.map_or_else(|| unnamed(status).to_owned(), str::to_owned);
-            let message = said.and_then(|meta| meta.message()).map_or_else(|| chain(&error), str::to_owned);
+            let message = said.and_then(|meta| meta.message()).map_or_else(|| unsaid(&error, &name), str::to_owned);
             (class, name, message)
         }
         _ if is_credentials(&error) => (Class::Fatal, "CredentialsUnavailable".to_owned(), chain(&error)),
@@ -87,6 +87,17 @@ where
         _ => (Class::Transient, "ConnectionFailed".to_owned(), chain(&error)),
     };
     RequestError { operation, class, code, message: one_line(&message), status, request_id, attempts: 1 }
+}
+
+/// The words for an answer that has none. What the SDK says of it is for the log.
+fn unsaid(error: &(dyn StdError + 'static), code: &str) -> String {
+    tracing::debug!(error = chain(error), "an answer without a message");
+    match code {
+        "MalformedAnswer" => "the answer is not what S3 answers to this call",
+        "PermanentRedirect" => "the bucket is in another region, or the endpoint is not that of its store",
+        _ => "the server says no more",
+    }
+    .to_owned()
 }
 
 /// Whether the answer is XML that ends early: its code cannot be relied on.

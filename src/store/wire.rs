@@ -1,10 +1,14 @@
 //! What the SDK leaves undone on the wire, mended by interceptors.
 
+use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::interceptors::{
-    AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut,
 };
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 
 /// Says `Content-Length: 0` on writes without a body: the HTTP client leaves it out, and Google
 /// Cloud Storage answers 411 without it.
@@ -27,6 +31,38 @@ impl Intercept for EmptyBodyLength {
         if writes && request.body().content_length() == Some(0) && request.headers().get("content-length").is_none() {
             request.headers_mut().insert("content-length", "0");
         }
+        Ok(())
+    }
+}
+
+/// The largest answer that is not an object: a page of 1,000 keys of 1,024 bytes, each byte escaped
+/// as three, is some 4 MB.
+const LARGEST_ANSWER: u64 = 16 << 20;
+
+/// Cuts answers that do not end: all but objects are read into memory whole.
+#[derive(Debug)]
+pub(super) struct BoundedAnswer;
+
+impl Intercept for BoundedAnswer {
+    fn name(&self) -> &'static str {
+        "BoundedAnswer"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response_mut();
+        let is_object = config.load::<Metadata>().is_some_and(|call| call.name() == "GetObject");
+        let length = response.headers().get("content-length").and_then(|length| length.parse::<u64>().ok());
+        if (is_object && response.status().is_success()) || length.is_some_and(|length| length <= LARGEST_ANSWER) {
+            return Ok(());
+        }
+        let body = std::mem::replace(response.body_mut(), SdkBody::taken());
+        let limit = usize::try_from(LARGEST_ANSWER)?;
+        *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, limit));
         Ok(())
     }
 }
