@@ -118,7 +118,7 @@ impl CopyArgs {
     }
 }
 
-/// Runs the verb. `args` is the command line as typed, for the hints.
+/// Runs the verb. `typed` is the command line as it was typed, for the hints.
 pub(super) fn run(args: CopyArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

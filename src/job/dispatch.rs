@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::sync::Syncer;
 use super::{Limits, Stop, ending};
 use crate::journal::{Journal, Ticket};
-use crate::model::{Class, Error, Item, Outcome, Range, RequestError, Tally};
+use crate::model::{Class, Error, Item, Outcome, Position, Range, RequestError, Tally};
 use crate::op::Op;
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, Progress, Report};
@@ -169,7 +169,7 @@ impl<O: Op> Dispatcher<O> {
             let Some(index) = self.waiting.pop_front() else { break };
             let range = self.journal.range(index).clone();
             let sender = sender.clone();
-            if matches!(range.until, Some(crate::model::Position::Failure(_))) {
+            if matches!(range.until, Some(Position::Failure(_))) {
                 let failures = self.journal.failures(Some(&range))?;
                 self.listers.spawn(source::replay(failures, index, sender));
                 continue;

@@ -14,7 +14,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Ending, Journal};
-use crate::model::{Error, Operation, Range, now};
+use crate::model::{Error, Operation, Range, Tally, now};
 use crate::op::Op;
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, Report, Status, Summary};
@@ -115,7 +115,7 @@ impl Job {
     pub async fn run(self, op: impl Op) -> Finished {
         let started = Instant::now();
         let Self { verb, sources, journal, checkpoint, failures, report, pacer, limits, stop } = self;
-        let resumed = journal.resumed().map_or(0, crate::model::Tally::settled);
+        let resumed = journal.resumed().map_or(0, Tally::settled);
         let mut summary = Summary::new(verb, journal.started_at().to_owned());
         let ranges = sources.iter().map(|source| Range::whole(source.index)).collect();
         let mut run =

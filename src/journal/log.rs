@@ -56,8 +56,8 @@ impl Journal {
         &self.state.header.started_at
     }
 
-    /// Whether ranges were planned: if so, [`Journal::ranges`] and [`Journal::open_items`] are the
-    /// work that is left of their pass.
+    /// Whether ranges were planned: if so, [`Journal::track_recorded`] and [`Journal::open_items`]
+    /// give the work that is left of their pass.
     pub fn is_planned(&self) -> bool {
         self.state.pass.is_some()
     }

@@ -6,8 +6,9 @@
 //! each range from its watermark. Failures are recorded with numbers, and are a range themselves
 //! when they are tried again.
 //!
-//! The rooms above see only [`Journal`]. [`record`] is the file's format, [`state`] what a file
-//! means, [`track`] decides when a watermark moves; these are pure. [`file`] does the I/O.
+//! A [`Claim`] becomes a [`Journal`], through which a job records what it does. Inside, `record` is
+//! the file's format and `line` seals each line, `state` is what a file means, and `track` decides
+//! when a watermark moves: these are pure. `file` does the I/O.
 
 mod claim;
 mod failures;

@@ -1,6 +1,6 @@
 //! The lines of a checkpoint file: a public format with a version.
 //!
-//! Each line is one JSON object, tagged by `t` and sealed by `crc` (see [`line`](super::line)), and
+//! Each line is one JSON object, tagged by `t` and sealed by `crc` (see `line.rs`), and
 //! takes effect whole or, torn, not at all. The first is the [`Header`]. A reader refuses a higher [`FORMAT`] than its own.
 
 use serde::{Deserialize, Serialize};

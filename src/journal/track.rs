@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::record::{Mark, OpenItem, Recorded};
-use crate::model::{Item, Outcome, Range, Tally};
+use crate::model::{Failure, Item, Outcome, Position, Range, Tally};
 
 /// How long an item may hold the watermark back after others passed it. Kept this short so that a
 /// kill repeats only what was in flight and what the last tenth of a second finished; an item that
@@ -65,7 +65,7 @@ impl Track {
     }
 
     /// Cuts the range; what is behind the first cut is no longer tracked here.
-    pub(super) fn split(&mut self, cuts: &[crate::model::Position]) -> Vec<Range> {
+    pub(super) fn split(&mut self, cuts: &[Position]) -> Vec<Range> {
         self.range.split(cuts)
     }
 
@@ -169,7 +169,7 @@ impl Slot {
 }
 
 /// Gives a failure its number.
-pub(super) fn number(next_failure: &mut u64, source: u32, failure: crate::model::Failure) -> Recorded {
+pub(super) fn number(next_failure: &mut u64, source: u32, failure: Failure) -> Recorded {
     let n = *next_failure;
     *next_failure += 1;
     Recorded { n, source, failure }
@@ -178,7 +178,7 @@ pub(super) fn number(next_failure: &mut u64, source: u32, failure: crate::model:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Object, Origin, Position};
+    use crate::model::{Object, Origin};
 
     fn item(n: u64) -> Arc<Item> {
         let key = format!("{n:06}");

@@ -5,7 +5,7 @@ use super::copy::Copy;
 use super::route::Way;
 use crate::model::{Item, Outcome, Skip};
 
-/// Says of each item what a [`Copy`] would do. Sends nothing.
+/// Says of each item what a [copy](struct@Copy) would do. Sends nothing.
 #[derive(Debug)]
 pub struct DryRun(pub Copy);
 

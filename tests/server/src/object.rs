@@ -256,7 +256,7 @@ pub(crate) fn md5(bytes: &[u8], hole: u64) -> [u8; 16] {
     hash.finalize().into()
 }
 
-/// [`md5`] as an entity tag.
+/// The MD5 as an entity tag.
 pub(crate) fn md5_hex(bytes: &[u8], hole: u64) -> String {
     encoding::hex(&md5(bytes, hole))
 }
