@@ -45,7 +45,7 @@ struct Arguments {
     ///
     /// The operation is named as S3 names it, or `any`. The kinds are slow-down,
     /// too-many-requests, internal-error, service-unavailable, reset-before, reset-after,
-    /// error-in-200, empty-200, malformed-xml and truncated.
+    /// error-in-200, empty-200, malformed-xml, cut-xml and truncated.
     #[arg(long = "fault", value_name = "OPERATION:KIND:PROBABILITY")]
     faults: Vec<RandomFault>,
 }
