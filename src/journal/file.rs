@@ -169,37 +169,29 @@ impl FailureBytes {
 impl JournalFile {
     /// Starts the file anew; what stood there is replaced in one step.
     pub(super) fn create(path: &Path, state: &State) -> Result<Self, Error> {
-        let mut journal = Self::placeholder(path)?;
-        journal.rewrite(state, None)?;
-        Ok(journal)
+        Self::replace(path, state, None)
     }
 
-    /// Goes on with a recovered file, cutting its torn end.
+    /// Goes on with a recovered file. It is compacted at once, which leaves its torn end behind.
     pub(super) fn reopen(path: &Path, state: &State, length: u64) -> Result<Self, Error> {
-        let mut journal = Self::placeholder(path)?;
-        let broken = |error| journal.broken(&error);
-        let file = OpenOptions::new().append(true).open(path).map_err(broken)?;
-        file.set_len(length).map_err(broken)?;
-        journal.file = Arc::new(file);
-        journal.length = length;
-        // Compacted at once: the bound on its length is counted from here.
-        let failures = journal.failed_lines(state)?;
-        journal.rewrite(state, Some(failures))?;
-        Ok(journal)
+        let failed = FailedLines::open(path, length, state.retried_to, state.last_failure());
+        Self::replace(path, state, Some(failed.map_err(|error| broken(path, &error))?))
     }
 
-    fn placeholder(path: &Path) -> Result<Self, Error> {
-        let nothing = File::open("/dev/null").map_err(|error| Error::Checkpoint(error.to_string()))?;
-        let failures = FailureBytes::default();
-        Ok(Self {
-            path: path.to_owned(),
-            file: Arc::new(nothing),
-            length: 0,
-            base: 0,
-            failures,
-            seal: Seal::default(),
-            dirty: false,
-        })
+    /// Writes the state to a new file and puts it in place: a kill leaves the one or the other.
+    fn replace(path: &Path, state: &State, failed: Option<FailedLines>) -> Result<Self, Error> {
+        let fresh = beside(path, ".compacting");
+        let written = write_snapshot(&fresh, state, failed).and_then(|written| {
+            fs::rename(&fresh, path)?;
+            sync_folder(path)?;
+            Ok(written)
+        });
+        let Snapshot { file, length, failures, seal } = written.map_err(|error| {
+            let _ = fs::remove_file(&fresh);
+            broken(path, &error)
+        })?;
+        let base = length - failures.bytes;
+        Ok(Self { path: path.to_owned(), file: Arc::new(file), length, base, failures, seal, dirty: false })
     }
 
     /// The failures that still stand, read from the file as it is now.
@@ -223,8 +215,7 @@ impl JournalFile {
         self.dirty = true;
         let live = self.base + self.failures.of(state.failures_left());
         if self.length > SLACK + LIVE_FACTOR * live {
-            let failures = self.failed_lines(state)?;
-            self.rewrite(state, Some(failures))?;
+            *self = Self::replace(&self.path, state, Some(self.failed_lines(state)?))?;
         }
         Ok(())
     }
@@ -234,41 +225,24 @@ impl JournalFile {
         std::mem::take(&mut self.dirty).then(|| Arc::clone(&self.file))
     }
 
-    /// Writes the state to a new file and puts it in place: a kill leaves the one or the other.
-    fn rewrite(&mut self, state: &State, failures: Option<FailedLines>) -> Result<(), Error> {
-        let fresh = beside(&self.path, ".compacting");
-        let written = write_snapshot(&fresh, state, failures).and_then(|file| {
-            fs::rename(&fresh, &self.path)?;
-            sync_folder(&self.path)?;
-            Ok(file)
-        });
-        match written {
-            Ok((file, length, failures, seal)) => {
-                self.seal = seal;
-                self.file = Arc::new(file);
-                self.length = length;
-                self.base = length - failures.bytes;
-                self.failures = failures;
-                self.dirty = false;
-                Ok(())
-            }
-            Err(error) => {
-                let _ = fs::remove_file(&fresh);
-                Err(self.broken(&error))
-            }
-        }
-    }
-
     pub(super) fn broken(&self, error: &io::Error) -> Error {
-        Error::Checkpoint(format!("the checkpoint {} cannot be written: {error}", self.path.display()))
+        broken(&self.path, error)
     }
 }
 
-fn write_snapshot(
-    path: &Path,
-    state: &State,
-    failed: Option<FailedLines>,
-) -> io::Result<(File, u64, FailureBytes, Seal)> {
+fn broken(path: &Path, error: &io::Error) -> Error {
+    Error::Checkpoint(format!("the checkpoint {} cannot be written: {error}", path.display()))
+}
+
+/// A compacted file that was written and synced.
+struct Snapshot {
+    file: File,
+    length: u64,
+    failures: FailureBytes,
+    seal: Seal,
+}
+
+fn write_snapshot(path: &Path, state: &State, failed: Option<FailedLines>) -> io::Result<Snapshot> {
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     file.set_len(0)?;
     let mut out = io::BufWriter::new(file);
@@ -295,7 +269,7 @@ fn write_snapshot(
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     let length = file.metadata()?.len();
-    Ok((file, length, failures, seal))
+    Ok(Snapshot { file, length, failures, seal })
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
