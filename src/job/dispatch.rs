@@ -12,8 +12,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::sync::Syncer;
-use super::{Limits, Stop, ending};
-use crate::journal::{Journal, Ticket};
+use super::{Job, Limits};
+use crate::journal::{Ending, Journal, Ticket};
 use crate::model::{Class, Error, Item, Outcome, Position, Range, RequestError, Tally};
 use crate::op::Op;
 use crate::pace::Pacer;
@@ -68,30 +68,19 @@ pub(super) struct Dispatcher<O> {
 }
 
 impl<O: Op> Dispatcher<O> {
-    #[allow(clippy::too_many_arguments, reason = "the parts of a job, taken over once")]
-    pub(super) fn new(
-        op: Arc<O>,
-        sources: Vec<Source>,
-        journal: Journal,
-        failures: FailuresFile,
-        report: Report,
-        pacer: Arc<Pacer>,
-        limits: Limits,
-        stop: &Stop,
-    ) -> Self {
-        let resumed = journal.resumed().map_or(0, Tally::settled);
+    pub(super) fn new(op: O, job: Job) -> Self {
         Self {
-            op,
-            sources: sources.into_iter().map(Arc::new).collect(),
-            journal,
+            op: Arc::new(op),
+            sources: job.sources.into_iter().map(Arc::new).collect(),
+            resumed: job.journal.resumed().map_or(0, Tally::settled),
+            journal: job.journal,
             syncer: Syncer::new(),
-            failures,
-            report,
-            pacer,
-            limits,
-            stop: stop.token.clone(),
+            failures: job.failures,
+            report: job.report,
+            pacer: job.pacer,
+            limits: job.limits,
+            stop: job.stop.token,
             counts: Counts::default(),
-            resumed,
             retried: false,
             waiting: VecDeque::new(),
             unlisted: 0,
@@ -239,7 +228,7 @@ impl<O: Op> Dispatcher<O> {
             Outcome::Interrupted => return,
             Outcome::Fatal(error) => {
                 let end = if error.operation.is_write() { "destination" } else { "source" };
-                return self.fail(Error::Unworkable(format!("the run cannot go on, the {end} refuses: {error}")));
+                return self.fail(Error::Unworkable(format!("the run cannot go on, the {end} answered: {error}")));
             }
             Outcome::Failed(failure) => {
                 self.report.failure(failure);
@@ -333,8 +322,8 @@ impl<O: Op> Dispatcher<O> {
     }
 
     fn record_end(&mut self) -> Result<(), Error> {
-        let ending = (!self.is_unfinished()).then(|| ending(self.journal.failures_left()));
-        self.journal.close(ending)?;
+        let ending = if self.journal.failures_left() > 0 { Ending::Partial } else { Ending::Complete };
+        self.journal.close((!self.is_unfinished()).then_some(ending))?;
         if self.retried {
             let failures = self.journal.failures(None)?;
             self.failures.rewrite(failures.map(|failure| failure.map(|(_, failure)| failure)))?;
@@ -350,6 +339,11 @@ impl<O: Op> Dispatcher<O> {
 
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Objects that earlier runs of the job had finished.
+    pub(super) fn resumed(&self) -> u64 {
+        self.resumed
     }
 
     pub(super) fn failures_left(&self) -> u64 {

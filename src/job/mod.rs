@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{Ending, Journal};
-use crate::model::{Error, Operation, Range, Tally, now};
+use crate::journal::Journal;
+use crate::model::{Error, Operation, Range, now};
 use crate::op::Op;
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, Report, Status, Summary};
@@ -114,16 +114,15 @@ impl Job {
     /// Dropping it is like a kill: the checkpoint holds what was finished some 50 ms ago.
     pub async fn run(self, op: impl Op) -> Finished {
         let started = Instant::now();
-        let Self { verb, sources, journal, checkpoint, failures, report, pacer, limits, stop } = self;
-        let resumed = journal.resumed().map_or(0, Tally::settled);
-        let mut summary = Summary::new(verb, journal.started_at().to_owned());
-        let ranges = sources.iter().map(|source| Range::whole(source.index)).collect();
-        let mut run =
-            Dispatcher::new(Arc::new(op), sources, journal, failures, report, Arc::clone(&pacer), limits, &stop);
+        let (stop, pacer) = (self.stop.clone(), Arc::clone(&self.pacer));
+        let mut summary = Summary::new(self.verb, self.journal.started_at().to_owned());
+        summary.checkpoint.clone_from(&self.checkpoint);
+        let ranges = self.sources.iter().map(|source| Range::whole(source.index)).collect();
+        let mut run = Dispatcher::new(op, self);
         let worked = run.passes(ranges).await;
         let error = run.close(worked);
         let (counts, failures_left) = (run.counts(), run.failures_left());
-        summary.count(counts.listed, 0, &counts.tally);
+        summary.count(counts.listed, &counts.tally);
         let signal = stop.signal().filter(|_| run.is_unfinished());
         summary.status = match (&error, signal) {
             (Some(_), _) => Status::Failed,
@@ -131,7 +130,7 @@ impl Job {
             (None, None) if failures_left > 0 => Status::Partial,
             (None, None) => Status::Complete,
         };
-        summary.resumed = resumed;
+        summary.resumed = run.resumed();
         let stats = pacer.stats();
         summary.requests = Operation::ALL
             .into_iter()
@@ -141,14 +140,8 @@ impl Job {
         summary.retries = stats.retries();
         summary.throttled = stats.throttled();
         summary.elapsed_s = started.elapsed().as_secs_f64();
-        summary.checkpoint = checkpoint;
         summary.failures = run.failures_path();
         summary.error = error.as_ref().map(Error::to_string);
         Finished { summary, signal, error }
     }
-}
-
-/// How a job that reached its end is recorded.
-fn ending(failures_left: u64) -> Ending {
-    if failures_left > 0 { Ending::Partial } else { Ending::Complete }
 }

@@ -47,7 +47,8 @@ impl Journal {
     }
 
     /// What all runs of the job finished, as far as it is recorded.
-    pub fn totals(&self) -> &Tally {
+    #[cfg(test)]
+    pub(super) fn totals(&self) -> &Tally {
         &self.state.totals
     }
 

@@ -68,9 +68,4 @@ impl Tally {
     pub fn ended(&self) -> u64 {
         self.settled().saturating_add(self.failed)
     }
-
-    /// Whether nothing was counted.
-    pub fn is_empty(&self) -> bool {
-        self.ended() == 0
-    }
 }

@@ -89,7 +89,7 @@ impl Copy {
                 self.fallback.succeeded();
                 Ok(object.size)
             }
-            Err(error) if error.code == "AccessDenied" && self.fallback.take(&error) => {
+            Err(error) if error.class == Class::Denied && self.fallback.take(&error) => {
                 if object.size > self.client_limit() {
                     return Err(error);
                 }
@@ -101,15 +101,13 @@ impl Copy {
 
     /// What an error means for the item. A source that answers that it has no such object is asked
     /// again, by a listing: a skip must be true.
-    pub(super) async fn outcome(&self, item: &Item, plan: Option<&Plan<'_>>, error: RequestError) -> Outcome {
+    async fn outcome(&self, item: &Item, plan: &Plan<'_>, error: RequestError) -> Outcome {
         match error.class {
             Class::Interrupted => return Outcome::Interrupted,
             Class::Fatal => return Outcome::Fatal(error),
-            _ => {}
+            Class::Missing => {}
+            _ => return self.failed(item, error),
         }
-        let Some(plan) = plan.filter(|_| error.class == Class::Missing) else {
-            return self.failed(item, error);
-        };
         match plan.source.is_gone(&item.object.key).await {
             Ok(true) if self.strict_source => self.failed(item, error),
             Ok(true) => Outcome::Skipped(Skip::Vanished),
@@ -143,7 +141,7 @@ impl Op for Copy {
         };
         match copied {
             Ok(bytes) => Outcome::Done { bytes },
-            Err(error) => self.outcome(item, Some(&plan), error).await,
+            Err(error) => self.outcome(item, &plan, error).await,
         }
     }
 }

@@ -103,10 +103,9 @@ impl Summary {
     }
 
     /// Takes the counts over; what is selected and has not ended is pending.
-    pub fn count(&mut self, listed: u64, filtered: u64, tally: &Tally) {
+    pub fn count(&mut self, listed: u64, tally: &Tally) {
         self.listed = listed;
-        self.filtered = filtered;
-        self.selected = listed.saturating_sub(filtered);
+        self.selected = listed - self.filtered;
         self.done = tally.done;
         self.bytes = tally.bytes;
         self.skipped = tally.skipped();
@@ -179,7 +178,7 @@ mod tests {
         let mut summary = Summary::new("copy", "2026-01-02T03:04:05.000Z".to_owned());
         let mut tally = Tally { done: 1_500, bytes: 3 << 20, failed: 2, ..Tally::default() };
         tally.skipped.insert(Skip::Vanished, 1);
-        summary.count(1_600, 0, &tally);
+        summary.count(1_600, &tally);
         summary.elapsed_s = 3.0;
         summary
     }

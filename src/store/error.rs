@@ -33,8 +33,8 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         | "XAmzContentSHA256Mismatch"
         | "XAmzContentChecksumMismatch" => Class::Transient,
         "NoSuchKey" | "NoSuchVersion" => Class::Missing,
-        "AccessDenied" => Class::Denied,
-        "InvalidObjectState" | "SignatureDoesNotMatch" | "NotImplemented" => Class::Permanent,
+        "AccessDenied" | "Forbidden" => Class::Denied,
+        "NotImplemented" => Class::Permanent,
         "NoSuchBucket"
         | "InvalidAccessKeyId"
         | "ExpiredToken"
@@ -55,7 +55,7 @@ fn classify(code: Option<&str>, status: u16) -> Class {
             501 => Class::Permanent,
             500..=599 => Class::Transient,
             404 if code.is_none_or(|code| code == "NotFound") => Class::Missing,
-            403 => Class::Denied,
+            403 if code.is_none() => Class::Denied,
             _ => Class::Permanent,
         },
     }
@@ -191,6 +191,8 @@ mod tests {
         }
         assert_eq!(classify(None, 404), Class::Missing);
         assert_eq!(classify(None, 403), Class::Denied);
+        assert_eq!(classify(Some("InvalidObjectState"), 403), Class::Permanent);
+        assert_eq!(classify(Some("SignatureDoesNotMatch"), 403), Class::Permanent);
         assert_eq!(classify(Some("NeverHeardOf"), 400), Class::Permanent);
     }
 }
