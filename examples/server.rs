@@ -45,7 +45,7 @@ struct Arguments {
     ///
     /// The operation is named as S3 names it, or `any`. The kinds are slow-down,
     /// too-many-requests, internal-error, service-unavailable, reset-before, reset-after,
-    /// error-in-200, empty-200, malformed-xml, cut-xml and truncated.
+    /// error-in-200, empty-200, malformed-xml, cut-xml, truncated, corrupted and corrupted-request.
     #[arg(long = "fault", value_name = "OPERATION:KIND:PROBABILITY")]
     faults: Vec<RandomFault>,
 }
@@ -95,6 +95,8 @@ fn fault_named(name: &str) -> Result<Fault, String> {
         "malformed-xml" => Fault::MalformedXml,
         "cut-xml" => Fault::CutXml,
         "truncated" => Fault::Truncated,
+        "corrupted" => Fault::Corrupted,
+        "corrupted-request" => Fault::CorruptedRequest,
         _ => return Err(format!("no fault is named {name:?}")),
     })
 }

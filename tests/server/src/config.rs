@@ -18,6 +18,18 @@ impl Account {
     }
 }
 
+/// What a server makes of the checksums of S3, of which it knows CRC-64/NVME.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksums {
+    /// They are checked, kept and answered.
+    #[default]
+    Supported,
+    /// Their headers are accepted, not looked at and never answered.
+    Ignored,
+    /// A request with any of their headers is answered with 501 `NotImplemented`.
+    Refused,
+}
+
 /// The settings of a server; the default suits most tests.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -38,6 +50,20 @@ pub struct Config {
     pub claims_encoding: bool,
     /// The most entries on a page of a listing, whatever the client asks for.
     pub page_size: u16,
+    /// How many bytes CopyObject and UploadPartCopy copy in a second, each request on its own;
+    /// absent: any number in no time.
+    pub copy_bytes_per_second: Option<u64>,
+    /// Whether every write makes a new version, and older ones can be read by their ids.
+    pub versioned: bool,
+    /// What becomes of the checksums in requests.
+    pub checksums: Checksums,
+    /// Whether PutObject and UploadPart need a `Content-MD5` or a checksum, as in buckets with
+    /// Object Lock.
+    pub requires_digest: bool,
+    /// The size up to which the bodies of PutObject and UploadPart are stored. Larger ones are read
+    /// to their end and discarded, all but their size and their CRC-64/NVME; their entity tags are
+    /// made up.
+    pub keep_bodies: u64,
 }
 
 impl Default for Config {
@@ -51,6 +77,11 @@ impl Default for Config {
             record_keys: false,
             claims_encoding: false,
             page_size: 1000,
+            copy_bytes_per_second: None,
+            versioned: false,
+            checksums: Checksums::Supported,
+            requires_digest: false,
+            keep_bodies: u64::MAX,
         }
     }
 }

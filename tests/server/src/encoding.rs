@@ -1,6 +1,9 @@
-//! Percent-encoding the way S3 does it, and its reverse. No other escaping lives here.
+//! Percent-encoding the way S3 does it, hexadecimal and base64, and their reverse. No other escaping
+//! lives here.
 
 use std::fmt::Write;
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Encodes as S3 does in listings with `encoding-type=url`: UTF-8 bytes in upper-case
 /// hexadecimal, a space as `+`, and `/` as it is.
@@ -73,6 +76,38 @@ pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks(2).map(|pair| hex_pair(Some(pair))).collect()
 }
 
+/// The bytes in base64.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or_default());
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..=chunk.len() {
+            let index = (bits >> (18 - 6 * place)) & 63;
+            text.push(ALPHABET.get(index as usize).copied().map_or('=', char::from));
+        }
+        text.extend(std::iter::repeat_n('=', 3 - chunk.len()));
+    }
+    text
+}
+
+/// The reverse of [`base64`], with its padding.
+pub(crate) fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').bytes();
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut pending) = (0_u32, 0);
+    for digit in digits {
+        let index = ALPHABET.iter().position(|letter| *letter == digit)?;
+        bits = bits << 6 | u32::try_from(index).ok()?;
+        pending += 6;
+        if pending >= 8 {
+            pending -= 8;
+            bytes.push(u8::try_from(bits >> pending & 0xFF).ok()?);
+        }
+    }
+    (base64(&bytes) == text).then_some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +138,16 @@ mod tests {
             assert_eq!(unhex(&hex(text.as_bytes())).as_deref(), Some(text.as_bytes()));
         }
         assert_eq!(unhex("abc"), None);
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+            assert_eq!(unbase64(text).as_deref(), Some(bytes.as_bytes()));
+        }
+        for wrong in ["Zg", "Zh==", "Z!==", "Zg==="] {
+            assert_eq!(unbase64(wrong), None, "{wrong}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::operation::{Operation, Target};
+use crate::random::SplitMix;
 
 /// What goes wrong with a call.
 ///
@@ -44,6 +45,16 @@ pub enum Fault {
     /// The work is done, then the first half of the answer's body is sent with the length of the
     /// whole, and the connection closed. An answer without a body is not sent at all.
     Truncated,
+    /// One byte of the answer's body is another; its length is right. Only for the bytes of an
+    /// object (GetObject with 200 or 206): all other answers are as usual.
+    Corrupted,
+    /// One byte of the request's body is another when it arrives, then the request is answered as
+    /// usual: it depends on the digests that came with it whether that is noticed.
+    CorruptedRequest,
+    /// The work is done, then the first half of the answer's body is sent with the length of the
+    /// whole, then there is silence for this long, then the connection is reset. An answer without
+    /// a body is not sent at all.
+    Stalled(Duration),
     /// Silence for this long, then the connection is reset; nothing is done.
     Hang(Duration),
     /// Answered as usual, this much later.
@@ -191,24 +202,6 @@ impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
         f.debug_struct("Faults").field("rules", &state.rules.len()).field("injected", &state.injected).finish()
-    }
-}
-
-/// The SplitMix64 generator: small, seeded, and good enough for coin tosses.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in `[0, 1)`, from the 53 bits that an `f64` holds exactly.
-    fn next_f64(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

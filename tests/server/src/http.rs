@@ -4,22 +4,25 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use ::http::header::{CONTENT_RANGE, CONTENT_TYPE};
 use ::http::request::Parts;
-use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use bytes::Bytes;
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use s3s::Body;
 use s3s::service::S3Service;
 
-use crate::config::Config;
+use crate::config::{Checksums, Config};
 use crate::connection::ResetSwitch;
 use crate::faults::{Fault, Faults};
 use crate::operation::{Operation, Target};
 use crate::store::Store;
+use damage::Silence;
+use incoming::Shared;
 
 mod damage;
+mod incoming;
 
 const XML_DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
@@ -66,7 +69,7 @@ impl Front {
         }
         let answered = match self.faults.decide(&target) {
             None => self.work(parts, body, &target).await,
-            Some(fault) => self.fail(fault, parts, body, &target).await,
+            Some(fault) => self.fail(fault, parts, body, &target, switch).await,
         };
         match answered {
             Ok(mut response) => {
@@ -81,22 +84,43 @@ impl Front {
     }
 
     /// Has the S3 calls do the work.
-    async fn work(&self, mut parts: Parts, body: Incoming, target: &Target) -> Result<Response<Body>, Dropped> {
-        // A client that goes away in the middle of its body gets no answer.
-        let mut body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
-        if let Some(redirect) = self.redirect(&parts.headers, target) {
-            return Ok(redirect);
+    async fn work(&self, parts: Parts, body: Incoming, target: &Target) -> Result<Response<Body>, Dropped> {
+        self.work_on(parts, body, target, std::convert::identity).await
+    }
+
+    /// Has the S3 calls do the work on what becomes of the request's body.
+    async fn work_on(
+        &self,
+        mut parts: Parts,
+        body: Incoming,
+        target: &Target,
+        change: fn(Body) -> Body,
+    ) -> Result<Response<Body>, Dropped> {
+        let shared = Shared::new(body);
+        if let Some(refusal) = self.refuse(&parts.headers, target) {
+            shared.drain().await?;
+            return Ok(refusal);
         }
+        let mut body = Body::http_body_unsync(shared.clone());
         if self.config.accounts.is_empty() {
-            match without_signature(&mut parts, body) {
-                Some(payload) => body = payload,
-                None => return Ok(error(StatusCode::BAD_REQUEST, "IncompleteBody")),
-            }
+            body = incoming::without_signature(&mut parts, body);
         }
-        let request = Request::from_parts(parts, Body::from(body));
-        let mut response = self.service.call(request).await.map_err(|_| Dropped)?;
+        body = change(body);
+        if !matches!(target.operation, Operation::PutObject | Operation::UploadPart) {
+            let collected = body.collect().await;
+            shared.drain().await?;
+            let Ok(collected) = collected else { return Ok(error(StatusCode::BAD_REQUEST, "IncompleteBody")) };
+            body = Body::from(collected.to_bytes());
+        }
+        let answered = self.service.call(Request::from_parts(parts, body)).await;
+        shared.drain().await?;
+        let mut response = answered.map_err(|_| Dropped)?;
         if response.status().as_u16() < 400 {
             self.counters.count_completed(target);
+        }
+        if target.operation == Operation::HeadObject && response.headers().contains_key(CONTENT_RANGE) {
+            // The protocol layer answers GetObject so, and forgets it here.
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
         if target.operation != Operation::GetObject {
             escape_control_characters(&mut response);
@@ -111,6 +135,7 @@ impl Front {
         parts: Parts,
         body: Incoming,
         target: &Target,
+        switch: &ResetSwitch,
     ) -> Result<Response<Body>, Dropped> {
         let head = parts.method == Method::HEAD;
         let of_the_body = matches!(fault, Fault::ErrorIn200 | Fault::Empty200 | Fault::MalformedXml | Fault::CutXml);
@@ -124,7 +149,20 @@ impl Front {
             Fault::ResetAfter => self.work(parts, body, target).await.and(Err(Dropped)),
             Fault::MalformedXml => Ok(damage::malform(self.work(parts, body, target).await?)),
             Fault::CutXml => damage::cut(self.work(parts, body, target).await?).await,
-            Fault::Truncated => damage::truncate(self.work(parts, body, target).await?, head).await,
+            Fault::Corrupted => Ok(damage::corrupt(self.work(parts, body, target).await?, target)),
+            Fault::CorruptedRequest => self.work_on(parts, body, target, damage::corrupted).await,
+            Fault::Truncated | Fault::Stalled(_) => {
+                let answer = self.work(parts, body, target).await?;
+                let silence = match fault {
+                    Fault::Stalled(duration) => Silence::of(duration, switch),
+                    _ => Silence::none(),
+                };
+                if head || answer.body().is_end_stream() {
+                    silence.await_end().await;
+                    return Err(Dropped);
+                }
+                damage::truncate(answer, silence).await
+            }
             Fault::Hang(duration) => {
                 tokio::time::sleep(duration).await;
                 Err(Dropped)
@@ -138,11 +176,19 @@ impl Front {
         }
     }
 
+    /// The answer to a request that is refused for its headers alone.
+    fn refuse(&self, headers: &HeaderMap, target: &Target) -> Option<Response<Body>> {
+        if self.config.checksums == Checksums::Refused && incoming::has_checksum_header(headers) {
+            return Some(error(StatusCode::NOT_IMPLEMENTED, "NotImplemented"));
+        }
+        self.redirect(headers, target)
+    }
+
     /// The answer to a request that was signed for another region than that of the bucket.
     fn redirect(&self, headers: &HeaderMap, target: &Target) -> Option<Response<Body>> {
         let state = self.store.lock();
         let region = state.buckets.get(target.bucket.as_ref()?)?.region.as_ref()?;
-        let signed_for = signed_region(headers)?;
+        let signed_for = incoming::signed_region(headers)?;
         if signed_for == region {
             return None;
         }
@@ -176,6 +222,9 @@ fn refusal(fault: &Fault) -> Option<Response<Body>> {
         | Fault::ResetAfter
         | Fault::MalformedXml
         | Fault::CutXml
+        | Fault::Corrupted
+        | Fault::CorruptedRequest
+        | Fault::Stalled(_)
         | Fault::Truncated
         | Fault::Hang(_)
         | Fault::Latency(_) => return None,
@@ -209,41 +258,6 @@ fn escape_control_characters(response: &mut Response<Body>) {
         }
     }
     *response.body_mut() = Body::from(escaped);
-}
-
-/// The region in the credential scope of a signature of version 4.
-fn signed_region(headers: &HeaderMap) -> Option<&str> {
-    let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (_, credential) = authorization.split_once("Credential=")?;
-    credential.split([',', ' ']).next()?.split('/').nth(2)
-}
-
-/// Takes off all traces of a signature, which nobody is there to check: the headers, the query
-/// of a presigned address, the framing of the body. `None` where the framing is broken.
-fn without_signature(parts: &mut Parts, body: Bytes) -> Option<Bytes> {
-    parts.headers.remove(AUTHORIZATION);
-    let sha256 = parts.headers.remove("x-amz-content-sha256");
-    let signed_query = |query: &str| query.contains("X-Amz-Signature=");
-    if parts.uri.query().is_some_and(signed_query) {
-        parts.uri = without_signed_query(&parts.uri)?;
-    }
-    if !sha256.is_some_and(|value| value.as_bytes().starts_with(b"STREAMING-")) {
-        return Some(body);
-    }
-    let payload = crate::chunked::decode(body)?;
-    parts.headers.remove("x-amz-decoded-content-length");
-    parts.headers.remove("x-amz-trailer");
-    parts.headers.remove(TRANSFER_ENCODING);
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(payload.len()));
-    if parts.headers.get(CONTENT_ENCODING).is_some_and(|value| value == "aws-chunked") {
-        parts.headers.remove(CONTENT_ENCODING);
-    }
-    Some(payload)
-}
-
-fn without_signed_query(uri: &Uri) -> Option<Uri> {
-    let kept: Vec<&str> = uri.query()?.split('&').filter(|pair| !pair.starts_with("X-Amz-")).collect();
-    format!("{}?{}", uri.path(), kept.join("&")).parse().ok()
 }
 
 /// What is counted for each operation.

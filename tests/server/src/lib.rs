@@ -4,8 +4,8 @@
 //! and inspect directly, and injects [`Faults`] in front of the S3 semantics: throttling, server
 //! errors, dropped connections, damaged answers.
 //!
-//! It is no storage product: nothing is durable, there are no versions, no ACLs, no encryption
-//! and no lifecycle rules.
+//! It is no storage product: nothing is durable, encryption, locks and access lists are remembered
+//! and not acted upon, and there are no lifecycle rules.
 //!
 //! | Room | What is in it |
 //! |---|---|
@@ -13,25 +13,31 @@
 //! | `http` | the outer layer: naming the operation, faults, latency, request ids |
 //! | [`faults`](Faults) | which call fails, and how |
 //! | [`store`](Store) | buckets, objects and uploads in memory |
+//! | `content`, `pattern`, `checksum` | what bodies are made of, and their CRC-64/NVME |
 //! | `listing` | pages of keys, as a pure function |
 //! | `s3` | the S3 calls on the store, a file for each family |
 
+mod checksum;
 mod chunked;
 mod config;
 mod connection;
+mod content;
 mod encoding;
 mod faults;
 mod http;
 mod listing;
 mod object;
 mod operation;
+mod pattern;
+mod random;
 mod s3;
 mod server;
 mod store;
 
-pub use config::{Account, Config};
+pub use config::{Account, Checksums, Config};
+pub use content::Segment;
 pub use faults::{Fault, Faults, Rule, When};
-pub use object::{ContentHeaders, Object, Restore};
+pub use object::{ContentHeaders, Encryption, Lock, Object, Restore};
 pub use operation::Operation;
 pub use server::Server;
 pub use store::Store;

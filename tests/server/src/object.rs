@@ -1,20 +1,24 @@
 //! Objects: what a bucket holds under a key.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ::http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderName,
-};
-use ::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
-use crate::encoding;
+use crate::content::{Content, Segment};
+use crate::{checksum, encoding};
+
+mod headers;
+mod protection;
+
+pub use headers::ContentHeaders;
+pub(crate) use headers::{metadata_from_request, write_metadata};
+pub(crate) use protection::CustomerKey;
+pub use protection::{Encryption, Lock};
 
 /// An object with everything S3 keeps about it. The fields may be set freely, also to what S3
-/// would never produce; only [`Object::new`] and the S3 calls keep `etag` in step with `body`.
+/// would never produce; only [`Object::new`], its kin and the S3 calls keep `etag` and `checksum` in step with `body`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     /// The stored bytes.
@@ -22,6 +26,10 @@ pub struct Object {
     /// How many zero bytes follow `body` without being stored, so that huge objects fit in
     /// memory. Their entity tags are made up.
     pub hole: u64,
+    /// What follows `body` and `hole`, for objects of more pieces than these two.
+    pub rest: Vec<Segment>,
+    /// The CRC-64/NVME of all the bytes, which objects from before S3 had checksums do not have.
+    pub checksum: Option<u64>,
     /// The entity tag, without its quotes.
     pub etag: String,
     /// When it was written, in whole seconds.
@@ -40,25 +48,19 @@ pub struct Object {
     pub archive_status: Option<String>,
     /// The sizes of its parts, in order; empty unless it was uploaded in parts.
     pub part_sizes: Vec<u64>,
-}
-
-/// The standard headers of an object, as they were sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContentHeaders {
-    /// `Content-Type`; answered as `binary/octet-stream` when absent.
-    pub content_type: Option<String>,
-    /// `Content-Encoding`, without the `aws-chunked` of the transport.
-    pub content_encoding: Option<String>,
-    /// `Content-Disposition`.
-    pub content_disposition: Option<String>,
-    /// `Content-Language`.
-    pub content_language: Option<String>,
-    /// `Cache-Control`.
-    pub cache_control: Option<String>,
-    /// `Expires`.
-    pub expires: Option<String>,
-    /// `x-amz-website-redirect-location`, which no copy carries over.
-    pub website_redirect_location: Option<String>,
+    /// How the server encrypts it; absent: nothing is said about that.
+    pub encryption: Option<Encryption>,
+    /// The MD5 of the key that the client brings for each request (SSE-C), in base64.
+    pub customer_key_md5: Option<String>,
+    /// Its lock, if it has one.
+    pub lock: Option<Lock>,
+    /// What is granted, such as `READ`, and to whom, such as `id=1` or `uri=http://...`; empty:
+    /// what `canned_acl` says.
+    pub acl: Vec<(String, String)>,
+    /// The canned access list, such as `public-read`; absent: only its owner has access.
+    pub canned_acl: Option<String>,
+    /// Its version, given to it when it is put into a bucket; absent where there are no versions.
+    pub version_id: Option<String>,
 }
 
 /// How far the restore of an archived object is.
@@ -81,9 +83,11 @@ impl Object {
     pub fn new(body: impl Into<Bytes>) -> Object {
         let body = body.into();
         Object {
-            etag: md5_hex(&body, 0),
+            etag: md5_hex(&body),
+            checksum: Some(checksum::of(&body)),
             body,
             hole: 0,
+            rest: Vec::new(),
             last_modified: now(),
             storage_class: "STANDARD".to_owned(),
             headers: ContentHeaders::default(),
@@ -92,12 +96,37 @@ impl Object {
             restore: None,
             archive_status: None,
             part_sizes: Vec::new(),
+            encryption: None,
+            customer_key_md5: None,
+            lock: None,
+            acl: Vec::new(),
+            canned_acl: None,
+            version_id: None,
         }
     }
 
     /// An object of so many zero bytes that takes no memory.
     pub fn hole(size: u64) -> Object {
-        Object { hole: size, etag: md5_hex(&[], size), ..Object::new(Bytes::new()) }
+        Object::made_of(Segment::Hole(size))
+    }
+
+    /// An object of so many bytes that take no memory and look random; those of another seed are
+    /// others. Its entity tag is made up, its checksum is right.
+    pub fn pattern(size: u64, seed: u64) -> Object {
+        Object::made_of(Segment::Pattern { seed, range: 0..size })
+    }
+
+    fn made_of(segment: Segment) -> Object {
+        let content = Content::from_iter([segment]);
+        let (etag, checksum) = (encoding::hex(&content.md5()), content.checksum());
+        Object { etag, checksum: Some(checksum), ..Object::new(Bytes::new()) }.holding(content)
+    }
+
+    /// The object without a checksum, like one from before S3 had them.
+    #[must_use]
+    pub fn without_checksum(mut self) -> Object {
+        self.checksum = None;
+        self
     }
 
     /// The object in this storage class.
@@ -146,15 +175,26 @@ impl Object {
     /// such an upload has. A `part_size` of 0 counts as 1.
     #[must_use]
     pub fn uploaded_in_parts(mut self, part_size: usize) -> Object {
-        let parts: Vec<Bytes> = self.body.chunks(part_size.max(1)).map(|part| self.body.slice_ref(part)).collect();
-        self.etag = multipart_etag(parts.iter().map(|part| md5(part, 0)));
-        self.part_sizes = parts.iter().map(|part| part.len() as u64).collect();
+        let (content, size) = (self.content(), self.size());
+        let step = u64::try_from(part_size.max(1)).unwrap_or(u64::MAX);
+        let starts = std::iter::successors(Some(0), |start: &u64| start.checked_add(step)).take_while(|at| *at < size);
+        let parts: Vec<Content> =
+            starts.filter_map(|start| content.slice(&(start..size.min(start.saturating_add(step))))).collect();
+        self.etag = multipart_etag(parts.iter().map(Content::md5));
+        self.part_sizes = parts.iter().map(Content::size).collect();
         self
     }
 
     /// The size in bytes, as S3 reports it.
     pub fn size(&self) -> u64 {
-        self.body.len() as u64 + self.hole
+        self.body.len() as u64 + self.hole + self.rest.iter().map(Segment::size).sum::<u64>()
+    }
+
+    /// Whether the other has the same bytes, however they are kept: told from their sizes and their
+    /// checksums, which are computed anew from what is there.
+    pub fn has_bytes_of(&self, other: &Object) -> bool {
+        let (own, others) = (self.content(), other.content());
+        own == others || (own.size() == others.size() && own.checksum() == others.checksum())
     }
 
     /// Whether it has to be restored before it can be read.
@@ -164,80 +204,17 @@ impl Object {
         (cold && !restored) || self.archive_status.is_some()
     }
 
-    /// The stored bytes of a range, and the zero bytes after them.
-    pub(crate) fn slice(&self, range: &Range<u64>) -> (Bytes, u64) {
-        let stored = self.body.len() as u64;
-        let within = |at: u64| usize::try_from(at.min(stored)).unwrap_or(self.body.len());
-        let bytes = self.body.slice(within(range.start)..within(range.end));
-        let hole = range.end.saturating_sub(range.start) - bytes.len() as u64;
-        (bytes, hole)
-    }
-}
-
-impl ContentHeaders {
-    fn fields(&mut self) -> [(HeaderName, &mut Option<String>); 7] {
-        [
-            (CONTENT_TYPE, &mut self.content_type),
-            (CONTENT_ENCODING, &mut self.content_encoding),
-            (CONTENT_DISPOSITION, &mut self.content_disposition),
-            (CONTENT_LANGUAGE, &mut self.content_language),
-            (CACHE_CONTROL, &mut self.cache_control),
-            (EXPIRES, &mut self.expires),
-            (HeaderName::from_static("x-amz-website-redirect-location"), &mut self.website_redirect_location),
-        ]
+    /// All its bytes.
+    pub(crate) fn content(&self) -> Content {
+        let first = [Segment::Stored(self.body.clone()), Segment::Hole(self.hole)];
+        first.into_iter().chain(self.rest.iter().cloned()).collect()
     }
 
-    /// What a request says about the object that it writes.
-    pub(crate) fn from_request(headers: &HeaderMap) -> ContentHeaders {
-        let mut content = ContentHeaders::default();
-        for (name, field) in content.fields() {
-            *field = headers.get(name).and_then(text).filter(|value| !value.is_empty());
-        }
-        let encoding = content.content_encoding.take();
-        content.content_encoding = encoding.and_then(|encoding| {
-            let codings: Vec<&str> =
-                encoding.split(',').map(str::trim).filter(|coding| *coding != "aws-chunked").collect();
-            (!codings.is_empty()).then(|| codings.join(","))
-        });
-        content
+    /// The object with these bytes; its entity tag and checksum stay what they are.
+    pub(crate) fn holding(self, content: Content) -> Object {
+        let (body, hole, rest) = content.split();
+        Object { body, hole, rest, ..self }
     }
-
-    /// Adds them to the headers of an answer.
-    pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("binary/octet-stream"));
-        for (name, field) in self.clone().fields() {
-            if let Some(value) = field.as_deref().and_then(value) {
-                headers.insert(name, value);
-            }
-        }
-    }
-}
-
-/// The user metadata in the headers of a request.
-pub(crate) fn metadata_from_request(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let entry = |(name, value): (&HeaderName, &HeaderValue)| {
-        let name = name.as_str().strip_prefix("x-amz-meta-")?;
-        Some((name.to_owned(), text(value)?))
-    };
-    headers.iter().filter_map(entry).collect()
-}
-
-/// Adds user metadata to the headers of an answer.
-pub(crate) fn write_metadata(metadata: &BTreeMap<String, String>, headers: &mut HeaderMap) {
-    for (name, text) in metadata {
-        let name = HeaderName::try_from(format!("x-amz-meta-{name}"));
-        if let (Ok(name), Some(value)) = (name, value(text)) {
-            headers.insert(name, value);
-        }
-    }
-}
-
-fn text(value: &HeaderValue) -> Option<String> {
-    std::str::from_utf8(value.as_bytes()).ok().map(str::to_owned)
-}
-
-fn value(text: &str) -> Option<HeaderValue> {
-    HeaderValue::from_bytes(text.as_bytes()).ok()
 }
 
 /// The time in whole seconds, which is all that S3 keeps.
@@ -246,25 +223,15 @@ pub(crate) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// The MD5 of the bytes; a hole after them is told apart by its size, not really hashed.
-pub(crate) fn md5(bytes: &[u8], hole: u64) -> [u8; 16] {
-    let mut hash = Md5::new();
-    hash.update(bytes);
-    if hole > 0 {
-        hash.update(hole.to_be_bytes());
-    }
-    hash.finalize().into()
-}
-
-/// The MD5 as an entity tag.
-pub(crate) fn md5_hex(bytes: &[u8], hole: u64) -> String {
-    encoding::hex(&md5(bytes, hole))
+/// The MD5 of the bytes as an entity tag.
+pub(crate) fn md5_hex(bytes: &[u8]) -> String {
+    encoding::hex(&Md5::digest(bytes))
 }
 
 /// The entity tag of an object with parts of these MD5s: the MD5 of them all, and their number.
 pub(crate) fn multipart_etag(parts: impl IntoIterator<Item = [u8; 16]>) -> String {
     let parts: Vec<[u8; 16]> = parts.into_iter().collect();
-    format!("{}-{}", md5_hex(parts.as_flattened(), 0), parts.len())
+    format!("{}-{}", md5_hex(parts.as_flattened()), parts.len())
 }
 
 #[cfg(test)]
@@ -276,27 +243,23 @@ mod tests {
         assert_eq!(Object::new("").etag, "d41d8cd98f00b204e9800998ecf8427e");
         let object = Object::new("aab").uploaded_in_parts(2);
         assert_eq!(object.part_sizes, [2, 1]);
-        assert_eq!(object.etag, multipart_etag([md5(b"aa", 0), md5(b"b", 0)]));
+        assert_eq!(object.etag, multipart_etag([Md5::digest("aa").into(), Md5::digest("b").into()]));
         assert!(object.etag.ends_with("-2"));
     }
 
     #[test]
-    fn slices_reach_into_the_hole() {
-        let object = Object { hole: 10, ..Object::new("abc") };
-        assert_eq!(object.size(), 13);
-        assert_eq!(object.slice(&(0..13)), (Bytes::from("abc"), 10));
-        assert_eq!(object.slice(&(1..2)), (Bytes::from("b"), 0));
-        assert_eq!(object.slice(&(2..5)), (Bytes::from("c"), 2));
-        assert_eq!(object.slice(&(5..9)), (Bytes::new(), 4));
-    }
-
-    #[test]
-    fn the_transport_encoding_is_not_kept() {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("aws-chunked, gzip"));
-        assert_eq!(ContentHeaders::from_request(&headers).content_encoding.as_deref(), Some("gzip"));
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("aws-chunked"));
-        assert_eq!(ContentHeaders::from_request(&headers).content_encoding, None);
+    fn objects_that_take_no_memory_have_parts_and_checksums() {
+        for object in [Object::hole(1 << 40), Object::pattern(20 << 30, 1)] {
+            let parts = object.clone().uploaded_in_parts(1 << 30);
+            assert_eq!(parts.part_sizes.len() as u64, object.size() >> 30);
+            assert_eq!(parts.part_sizes.iter().sum::<u64>(), object.size());
+            assert!(parts.has_bytes_of(&object) && object.etag != parts.etag);
+        }
+        assert_eq!(Object::hole(9).checksum, Object::new(vec![0; 9]).checksum);
+        assert!(Object::hole(9).has_bytes_of(&Object::new(vec![0; 9])));
+        assert!(!Object::hole(9).has_bytes_of(&Object::new("123456789")));
+        assert!(!Object::pattern(9, 1).has_bytes_of(&Object::pattern(9, 2)));
+        assert_eq!(Object::new("x").without_checksum().checksum, None);
     }
 
     #[test]

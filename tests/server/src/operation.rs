@@ -37,8 +37,8 @@ macro_rules! operations {
 
 operations! {
     ListBuckets, CreateBucket, HeadBucket, ListObjectsV2, HeadObject, GetObject, PutObject,
-    DeleteObject, CopyObject, GetObjectTagging, PutObjectTagging, CreateMultipartUpload,
-    UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, ListParts,
+    DeleteObject, CopyObject, GetObjectTagging, PutObjectTagging, GetObjectAcl,
+    CreateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, ListParts,
     ListMultipartUploads, RestoreObject,
 }
 
@@ -58,6 +58,7 @@ impl Operation {
                 | Operation::HeadObject
                 | Operation::GetObject
                 | Operation::GetObjectTagging
+                | Operation::GetObjectAcl
                 | Operation::ListParts
                 | Operation::ListMultipartUploads
                 | Operation::Other
@@ -139,6 +140,7 @@ fn of_object(method: &Method, query: &Query<'_>, headers: &HeaderMap) -> Operati
     let copies = headers.contains_key("x-amz-copy-source");
     match *method {
         Method::GET if query.has("tagging") => Operation::GetObjectTagging,
+        Method::GET if query.has("acl") => Operation::GetObjectAcl,
         Method::PUT if query.has("tagging") => Operation::PutObjectTagging,
         Method::POST if query.has("uploads") => Operation::CreateMultipartUpload,
         Method::POST if query.has("uploadId") => Operation::CompleteMultipartUpload,
@@ -183,6 +185,8 @@ mod tests {
             ("GET", "/bucket/k?x-id=GetObject", Operation::GetObject),
             ("GET", "/bucket/k?uploadId=1", Operation::ListParts),
             ("GET", "/bucket/k?tagging", Operation::GetObjectTagging),
+            ("GET", "/bucket/k?acl", Operation::GetObjectAcl),
+            ("PUT", "/bucket/k?acl", Operation::Other),
             ("GET", "/bucket/k?attributes", Operation::Other),
             ("PUT", "/bucket/k", Operation::PutObject),
             ("PUT", "/bucket/k?tagging=", Operation::PutObjectTagging),

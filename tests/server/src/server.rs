@@ -48,7 +48,7 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let store = Store::new();
+        let store = Store::with_versions(config.versioned);
         let service = s3_service(&store, &config);
         let front = Arc::new(Front::new(store, service, config));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

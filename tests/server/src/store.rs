@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-
+use crate::content::Content;
 use crate::object::{Object, Restore, now};
 
 /// All that a server holds; a handle, clones share the same content.
@@ -19,6 +18,7 @@ pub struct Store {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) buckets: BTreeMap<String, Bucket>,
+    versioned: bool,
     uploads_created: u64,
 }
 
@@ -27,7 +27,11 @@ pub(crate) struct Bucket {
     /// Absent: that of the server, and not insisted on.
     pub(crate) region: Option<String>,
     pub(crate) created: SystemTime,
+    /// The newest version under each key.
     pub(crate) objects: BTreeMap<String, Arc<Object>>,
+    /// The older versions by key and version id; absent where there are none.
+    older: Option<BTreeMap<(String, String), Arc<Object>>>,
+    versions_created: u64,
     /// By key and upload id.
     pub(crate) uploads: BTreeMap<(String, String), Upload>,
 }
@@ -43,22 +47,52 @@ pub(crate) struct Upload {
 /// A part of an upload.
 #[derive(Clone)]
 pub(crate) struct Part {
-    pub(crate) body: Bytes,
-    /// Zero bytes after `body`.
-    pub(crate) hole: u64,
+    pub(crate) content: Content,
+    /// Of the bytes, or made up.
     pub(crate) md5: [u8; 16],
+    /// The CRC-64/NVME of the bytes.
+    pub(crate) checksum: u64,
     pub(crate) last_modified: SystemTime,
 }
 
-impl Part {
-    pub(crate) fn size(&self) -> u64 {
-        self.body.len() as u64 + self.hole
-    }
-}
-
 impl Bucket {
-    fn new(region: Option<String>) -> Bucket {
-        Bucket { region, created: now(), objects: BTreeMap::new(), uploads: BTreeMap::new() }
+    fn new(region: Option<String>, versioned: bool) -> Bucket {
+        Bucket {
+            region,
+            created: now(),
+            objects: BTreeMap::new(),
+            older: versioned.then(BTreeMap::new),
+            versions_created: 0,
+            uploads: BTreeMap::new(),
+        }
+    }
+
+    /// Puts an object under a key, as a new version where there are versions.
+    pub(crate) fn insert(&mut self, key: &str, mut object: Object) -> Arc<Object> {
+        if self.older.is_some() {
+            self.versions_created += 1;
+            object.version_id = Some(format!("version-{:010}", self.versions_created));
+        }
+        self.remove(key);
+        let object = Arc::new(object);
+        self.objects.insert(key.to_owned(), Arc::clone(&object));
+        object
+    }
+
+    /// Removes the newest object from under a key; its versions stay. `false` if there was none.
+    pub(crate) fn remove(&mut self, key: &str) -> bool {
+        let Some(removed) = self.objects.remove(key) else { return false };
+        if let (Some(older), Some(id)) = (&mut self.older, removed.version_id.clone()) {
+            older.insert((key.to_owned(), id), removed);
+        }
+        true
+    }
+
+    /// A version of the object under a key.
+    pub(crate) fn version(&self, key: &str, id: &str) -> Option<&Arc<Object>> {
+        let newest = self.objects.get(key);
+        let is_newest = |object: &&Arc<Object>| object.version_id.as_deref().unwrap_or("null") == id;
+        newest.filter(is_newest).or_else(|| self.older.as_ref()?.get(&(key.to_owned(), id.to_owned())))
     }
 }
 
@@ -67,7 +101,7 @@ impl State {
     pub(crate) fn create_bucket(&mut self, name: &str, region: Option<String>) -> bool {
         let absent = !self.buckets.contains_key(name);
         if absent {
-            self.buckets.insert(name.to_owned(), Bucket::new(region));
+            self.buckets.insert(name.to_owned(), Bucket::new(region, self.versioned));
         }
         absent
     }
@@ -85,6 +119,11 @@ impl Store {
         Store::default()
     }
 
+    /// An empty store whose objects have versions, or not.
+    pub(crate) fn with_versions(versioned: bool) -> Store {
+        Store { state: Arc::new(Mutex::new(State { versioned, ..State::default() })) }
+    }
+
     /// Creates a bucket in the region of the server; nothing happens if it is there already.
     pub fn create_bucket(&self, name: &str) {
         self.lock().create_bucket(name, None);
@@ -96,11 +135,14 @@ impl Store {
         self.lock().create_bucket(name, Some(region.to_owned()));
     }
 
-    /// Puts an object, and creates the bucket if need be.
+    /// Puts an object, and creates the bucket if need be. With versions it is a new one, which the
+    /// object's `version_id` does not change.
     pub fn put(&self, bucket: &str, key: &str, object: Object) {
         let mut state = self.lock();
-        let bucket = state.buckets.entry(bucket.to_owned()).or_insert_with(|| Bucket::new(None));
-        bucket.objects.insert(key.to_owned(), Arc::new(object));
+        state.create_bucket(bucket, None);
+        if let Some(bucket) = state.buckets.get_mut(bucket) {
+            bucket.insert(key, object);
+        }
     }
 
     /// The object under a key.
@@ -108,13 +150,18 @@ impl Store {
         self.lock().buckets.get(bucket)?.objects.get(key).cloned()
     }
 
-    /// Removes an object; `false` if there was none.
-    pub fn delete(&self, bucket: &str, key: &str) -> bool {
-        let mut state = self.lock();
-        state.buckets.get_mut(bucket).is_some_and(|bucket| bucket.objects.remove(key).is_some())
+    /// A version of the object under a key, the newest or an older one.
+    pub fn version(&self, bucket: &str, key: &str, version_id: &str) -> Option<Arc<Object>> {
+        self.lock().buckets.get(bucket)?.version(key, version_id).cloned()
     }
 
-    /// Changes an object in place; `false` if there is none.
+    /// Removes an object, its older versions excepted; `false` if there was none.
+    pub fn delete(&self, bucket: &str, key: &str) -> bool {
+        let mut state = self.lock();
+        state.buckets.get_mut(bucket).is_some_and(|bucket| bucket.remove(key))
+    }
+
+    /// Changes an object in place, without a new version; `false` if there is none.
     pub fn update(&self, bucket: &str, key: &str, change: impl FnOnce(&mut Object)) -> bool {
         let mut state = self.lock();
         let object = state.buckets.get_mut(bucket).and_then(|bucket| bucket.objects.get_mut(key));
@@ -144,6 +191,19 @@ impl Store {
     pub fn open_uploads(&self, bucket: &str) -> Vec<(String, String)> {
         let state = self.lock();
         state.buckets.get(bucket).map(|bucket| bucket.uploads.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Begins an upload in parts as if a client had done it then, creates the bucket if need be, and
+    /// says the upload id.
+    pub fn open_upload(&self, bucket: &str, key: &str, initiated: SystemTime) -> String {
+        let mut state = self.lock();
+        state.create_bucket(bucket, None);
+        let id = state.next_upload_id();
+        let upload = Upload { initiated, template: Object::new(""), parts: BTreeMap::new() };
+        if let Some(bucket) = state.buckets.get_mut(bucket) {
+            bucket.uploads.insert((key.to_owned(), id.clone()), upload);
+        }
+        id
     }
 
     /// Sets how far the restore of an object is; `false` if there is no such object.

@@ -1,16 +1,20 @@
 //! Answers that arrive broken: the work is done, the client cannot tell.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use ::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
-use http_body::Frame;
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use s3s::{Body, StdError};
+use tokio::time::Sleep;
 
 use super::{Dropped, XML_DECLARATION};
+use crate::connection::ResetSwitch;
+use crate::operation::{Operation, Target};
 
 /// The answer with XML that ends in the middle of a tag; an error stays what it is.
 pub(super) fn malform(answer: Response<Body>) -> Response<Body> {
@@ -40,24 +44,64 @@ pub(super) async fn cut(answer: Response<Body>) -> Result<Response<Body>, Droppe
     Ok(Response::from_parts(parts, Body::from(body.slice(..ends))))
 }
 
-/// The answer with the first half of its body and the length of the whole.
-pub(super) async fn truncate(answer: Response<Body>, head: bool) -> Result<Response<Body>, Dropped> {
+/// The answer with the first half of its body and the length of the whole. Then comes silence for
+/// so long, then the end of the connection.
+pub(super) async fn truncate(answer: Response<Body>, silence: Silence) -> Result<Response<Body>, Dropped> {
     let (mut parts, body) = answer.into_parts();
-    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
-    if head || body.is_empty() {
-        return Err(Dropped);
-    }
+    let told = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let (size, body) = match told.or(body.size_hint().exact()) {
+        Some(size) => (size, body),
+        None => {
+            let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+            (body.len() as u64, Body::from(body))
+        }
+    };
     parts.headers.remove(TRANSFER_ENCODING);
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    let half = body.slice(..body.len() / 2);
-    Ok(Response::from_parts(parts, Body::http_body(Half { half: Some(half), paused: false })))
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
+    let half = Half { body, left: size / 2, paused: false, silence };
+    Ok(Response::from_parts(parts, Body::http_body_unsync(half)))
+}
+
+/// What comes between the half of a body and the end of the connection.
+pub(super) struct Silence {
+    sleep: Pin<Box<Sleep>>,
+    /// Flipped at its end.
+    switch: Option<ResetSwitch>,
+}
+
+impl Silence {
+    /// None, and an orderly close.
+    pub(super) fn none() -> Silence {
+        Silence { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), switch: None }
+    }
+
+    /// So long, and then a reset.
+    pub(super) fn of(duration: Duration, switch: &ResetSwitch) -> Silence {
+        Silence { sleep: Box::pin(tokio::time::sleep(duration)), switch: Some(switch.clone()) }
+    }
+
+    /// Waits for its end.
+    pub(super) async fn await_end(mut self) {
+        std::future::poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.sleep.as_mut().poll(cx));
+        if let Some(switch) = &self.switch {
+            switch.flip();
+        }
+        Poll::Ready(())
+    }
 }
 
 /// A body that breaks off after some bytes.
 struct Half {
-    half: Option<Bytes>,
+    body: Body,
+    /// How many bytes are still sent.
+    left: u64,
     /// Whether the bytes have been given a turn to go out before the break.
     paused: bool,
+    silence: Silence,
 }
 
 impl http_body::Body for Half {
@@ -65,14 +109,69 @@ impl http_body::Body for Half {
     type Error = StdError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        if let Some(half) = self.half.take() {
-            return Poll::Ready(Some(Ok(Frame::data(half))));
+        while self.left > 0 {
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else { break };
+            let mut bytes = frame.into_data().unwrap_or_default();
+            bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+            self.left -= bytes.len() as u64;
+            if !bytes.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
         }
         if !self.paused {
             self.paused = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        ready!(self.silence.poll(cx));
         Poll::Ready(Some(Err(Box::new(Dropped))))
+    }
+}
+
+/// The bytes of an object with one of them changed; every other answer as it is.
+pub(super) fn corrupt(answer: Response<Body>, target: &Target) -> Response<Body> {
+    if target.operation != Operation::GetObject || !answer.status().is_success() {
+        return answer;
+    }
+    answer.map(corrupted)
+}
+
+/// The body with one byte changed, in the middle of the first piece that comes through.
+pub(super) fn corrupted(body: Body) -> Body {
+    Body::http_body_unsync(Corrupted { body, done: false })
+}
+
+struct Corrupted {
+    body: Body,
+    done: bool,
+}
+
+impl http_body::Body for Corrupted {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else { return Poll::Ready(None) };
+        if self.done {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let frame = frame.map_data(|bytes| {
+            let mut bytes = Vec::from(bytes);
+            let middle = bytes.len() / 2;
+            if let Some(byte) = bytes.get_mut(middle) {
+                *byte ^= 1;
+                self.done = true;
+            }
+            Bytes::from(bytes)
+        });
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -10,7 +10,7 @@ pub(super) async fn list(calls: &Calls, req: Call<ListBucketsInput>) -> Answer<L
     let state = calls.store.lock();
     let named = state.buckets.iter().filter(|(name, _)| name.starts_with(&prefix));
     let buckets = named.map(|(name, bucket)| Bucket {
-        bucket_region: Some(bucket.region.clone().unwrap_or_else(|| calls.region.clone())),
+        bucket_region: Some(bucket.region.clone().unwrap_or_else(|| calls.config.region.clone())),
         creation_date: Some(bucket.created.into()),
         name: Some(name.clone()),
     });
@@ -21,7 +21,7 @@ pub(super) async fn list(calls: &Calls, req: Call<ListBucketsInput>) -> Answer<L
 pub(super) async fn create(calls: &Calls, req: Call<CreateBucketInput>) -> Answer<CreateBucketOutput> {
     let input = req.input;
     let region = input.create_bucket_configuration.and_then(|configuration| configuration.location_constraint);
-    let region = region.map(|region| region.as_str().to_owned()).filter(|region| *region != calls.region);
+    let region = region.map(|region| region.as_str().to_owned()).filter(|region| *region != calls.config.region);
     if !calls.store.lock().create_bucket(&input.bucket, region) {
         return Err(fail(S3ErrorCode::BucketAlreadyOwnedByYou, "the bucket is there already"));
     }
@@ -42,5 +42,5 @@ pub(super) async fn location(calls: &Calls, req: Call<GetBucketLocationInput>) -
 
 fn region_of(calls: &Calls, bucket: &str) -> s3s::S3Result<String> {
     let region = calls.store.lock().bucket(bucket)?.region.clone();
-    Ok(region.unwrap_or_else(|| calls.region.clone()))
+    Ok(region.unwrap_or_else(|| calls.config.region.clone()))
 }

@@ -13,14 +13,14 @@ pub(super) async fn objects(calls: &Calls, req: Call<ListObjectsV2Input>) -> Ans
     let asked = input.max_keys.unwrap_or(1000);
     let asked = usize::try_from(asked).map_err(|_| fail(S3ErrorCode::InvalidArgument, "max-keys is negative"))?;
     let cursor = input.continuation_token.as_deref().map(read_token).transpose()?;
-    let limit = asked.min(calls.page_size.into());
+    let limit = asked.min(calls.config.page_size.into());
     let query = Query {
         prefix: input.prefix.as_deref().unwrap_or_default(),
         delimiter: input.delimiter.as_deref().unwrap_or_default(),
         after: cursor.as_deref().or(input.start_after.as_deref()),
         limit,
     };
-    let encode = encoder(input.encoding_type.as_ref().filter(|_| !calls.claims_encoding));
+    let encode = encoder(input.encoding_type.as_ref().filter(|_| !calls.config.claims_encoding));
     let attributes = input.optional_object_attributes.unwrap_or_default();
     let with_restore = attributes.iter().any(|attribute| attribute.as_str() == "RestoreStatus");
     let (mut contents, mut prefixes) = (Vec::new(), Vec::new());

@@ -1,34 +1,36 @@
 //! The S3 calls on the store, a file for each family; this one wires them to the protocol.
 
+mod acl;
 mod buckets;
 mod conditions;
 mod copy;
+mod digest;
 mod list;
 mod multipart;
 mod parts;
 mod read;
+mod receive;
 mod restore;
 mod write;
 
+use ::http::{HeaderMap, HeaderValue};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::*;
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::config::{Account, Config};
+use crate::object::{CustomerKey, Object};
 use crate::store::{Bucket, State, Store};
 
 /// The S3 calls, as the protocol layer sees them.
 pub(crate) struct Calls {
     store: Store,
-    region: String,
-    page_size: u16,
-    claims_encoding: bool,
+    config: Config,
 }
 
 impl Calls {
     pub(crate) fn new(store: Store, config: &Config) -> Calls {
-        let Config { page_size, claims_encoding, .. } = *config;
-        Calls { store, region: config.region.clone(), page_size, claims_encoding }
+        Calls { store, config: config.clone() }
     }
 }
 
@@ -74,6 +76,7 @@ calls! {
     head_object(HeadObjectInput) -> HeadObjectOutput = read::head;
     get_object(GetObjectInput) -> GetObjectOutput = read::get;
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = read::tagging;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl::get;
     put_object(PutObjectInput) -> PutObjectOutput = write::put;
     put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = write::tagging;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput = write::delete;
@@ -101,6 +104,37 @@ fn fail_with(status: ::http::StatusCode, code: &'static str, message: &'static s
 
 fn answer<O>(output: O) -> Answer<O> {
     Ok(S3Response::new(output))
+}
+
+/// An answer with what all writes say about the object that they wrote.
+fn written<O>(output: O, object: &Object) -> Answer<O> {
+    let mut headers = HeaderMap::new();
+    object.write_encryption(&mut headers);
+    write_version(object, &mut headers);
+    Ok(S3Response { headers, ..S3Response::new(output) })
+}
+
+fn write_version(object: &Object, headers: &mut HeaderMap) {
+    let id = object.version_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
+    if let Some(id) = id {
+        headers.insert("x-amz-version-id", id);
+    }
+}
+
+/// The MD5 of the key that a request brings, which has to be the one of the object.
+fn check_customer_key(key: CustomerKey, headers: &HeaderMap, object: &Object) -> S3Result<()> {
+    if customer_key(key, headers)? != object.customer_key_md5 {
+        return Err(fail(
+            S3ErrorCode::InvalidRequest,
+            "the object was stored with another key of the customer, or none",
+        ));
+    }
+    Ok(())
+}
+
+/// The MD5 of the key that a request brings, if it does.
+fn customer_key(key: CustomerKey, headers: &HeaderMap) -> S3Result<Option<String>> {
+    key.md5(headers).map_err(|()| fail(S3ErrorCode::InvalidArgument, "this is no key of a customer with its MD5"))
 }
 
 /// A size or count as the protocol has it.

@@ -8,7 +8,8 @@ use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Result};
 
 use super::conditions::check_write;
-use super::{Answer, Call, Calls, answer, etag, fail, int, list, write};
+use super::{Answer, Call, Calls, answer, digest, etag, fail, int, list, write, written};
+use crate::checksum;
 use crate::object::{self, multipart_etag, now};
 use crate::store;
 
@@ -24,43 +25,51 @@ pub(super) async fn create(
     let mut state = calls.store.lock();
     state.bucket(&input.bucket)?;
     let id = state.next_upload_id();
-    let upload = store::Upload { initiated: now(), template, parts: BTreeMap::new() };
-    state.bucket(&input.bucket)?.uploads.insert((input.key.clone(), id.clone()), upload);
-    answer(CreateMultipartUploadOutput {
-        bucket: Some(input.bucket),
-        key: Some(input.key),
-        upload_id: Some(id),
+    let output = CreateMultipartUploadOutput {
+        bucket: Some(input.bucket.clone()),
+        checksum_algorithm: input.checksum_algorithm,
+        checksum_type: input.checksum_type,
+        key: Some(input.key.clone()),
+        upload_id: Some(id.clone()),
         ..Default::default()
-    })
+    };
+    let answered = written(output, &template);
+    let upload = store::Upload { initiated: now(), template, parts: BTreeMap::new() };
+    state.bucket(&input.bucket)?.uploads.insert((input.key, id), upload);
+    answered
 }
 
 pub(super) async fn complete(
     calls: &Calls,
     req: Call<CompleteMultipartUploadInput>,
 ) -> Answer<CompleteMultipartUploadOutput> {
-    let input = req.input;
-    let listed = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
-    let id = (input.key.clone(), input.upload_id);
+    let mut input = req.input;
+    let listed = input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
+    let id = (input.key.clone(), input.upload_id.clone());
     let mut state = calls.store.lock();
     let bucket = state.bucket(&input.bucket)?;
     let upload = bucket.uploads.get(&id).ok_or_else(no_such_upload)?;
-    let parts = chosen_parts(upload, &listed)?;
+    let parts = chosen_parts(calls, upload, &listed)?;
     let existing = bucket.objects.get(&input.key).map(Arc::as_ref);
     check_write(existing, input.if_match.as_ref(), input.if_none_match.as_ref())?;
-    let object = assemble(&upload.template, &parts)?;
+    let object = assemble(&upload.template, parts);
     if input.mpu_object_size.is_some_and(|size| size != int(object.size())) {
         return Err(fail(S3ErrorCode::InvalidRequest, "the parts do not add up to the size that was given"));
     }
-    let written = etag(&object.etag);
+    let checksum_crc64nvme = digest::answered(calls, object.checksum);
+    digest::check_whole(calls, &input, object.checksum.unwrap_or_default())?;
     bucket.uploads.remove(&id);
-    bucket.objects.insert(input.key.clone(), Arc::new(object));
-    answer(CompleteMultipartUploadOutput {
+    let object = bucket.insert(&input.key, object);
+    let output = CompleteMultipartUploadOutput {
+        checksum_type: digest::kind(checksum_crc64nvme.as_ref()),
+        checksum_crc64nvme,
         location: Some(format!("/{}", input.bucket)),
         bucket: Some(input.bucket),
         key: Some(input.key),
-        e_tag: Some(written),
+        e_tag: Some(etag(&object.etag)),
         ..Default::default()
-    })
+    };
+    written(output, &object)
 }
 
 pub(super) async fn abort(calls: &Calls, req: Call<AbortMultipartUploadInput>) -> Answer<AbortMultipartUploadOutput> {
@@ -73,7 +82,8 @@ pub(super) async fn abort(calls: &Calls, req: Call<AbortMultipartUploadInput>) -
 pub(super) async fn list(calls: &Calls, req: Call<ListMultipartUploadsInput>) -> Answer<ListMultipartUploadsOutput> {
     let input = req.input;
     let prefix = input.prefix.clone().unwrap_or_default();
-    let limit = usize::try_from(input.max_uploads.unwrap_or(1000)).unwrap_or_default().min(calls.page_size.into());
+    let limit =
+        usize::try_from(input.max_uploads.unwrap_or(1000)).unwrap_or_default().min(calls.config.page_size.into());
     let encode = list::encoder(input.encoding_type.as_ref());
     let mut state = calls.store.lock();
     let uploads = &state.bucket(&input.bucket)?.uploads;
@@ -115,7 +125,7 @@ pub(super) fn no_such_upload() -> s3s::S3Error {
 }
 
 /// The parts that the client lists, if they are all there as it says.
-fn chosen_parts(upload: &store::Upload, listed: &[CompletedPart]) -> S3Result<Vec<store::Part>> {
+fn chosen_parts(calls: &Calls, upload: &store::Upload, listed: &[CompletedPart]) -> S3Result<Vec<store::Part>> {
     if listed.is_empty() {
         return Err(fail(S3ErrorCode::MalformedXML, "no parts are listed"));
     }
@@ -129,28 +139,28 @@ fn chosen_parts(upload: &store::Upload, listed: &[CompletedPart]) -> S3Result<Ve
         previous = number;
         let part = u16::try_from(number).ok().and_then(|number| upload.parts.get(&number));
         let wanted = listed.e_tag.as_ref().map(ETag::value);
-        let part = part.filter(|part| wanted == Some(&crate::encoding::hex(&part.md5)));
+        let part = part.filter(|part| {
+            let checksum = digest::check(calls, listed.checksum_crc64nvme.as_deref(), part.checksum);
+            wanted == Some(&crate::encoding::hex(&part.md5)) && checksum.is_ok()
+        });
         parts.push(part.ok_or_else(|| fail(S3ErrorCode::InvalidPart, "a part was not uploaded, or differs"))?.clone());
     }
     let all_but_last = parts.split_last().map(|(_, rest)| rest).unwrap_or_default();
-    if all_but_last.iter().any(|part| part.size() < MIN_PART) {
+    if all_but_last.iter().any(|part| part.content.size() < MIN_PART) {
         return Err(fail(S3ErrorCode::EntityTooSmall, "a part that is not the last is smaller than 5 MiB"));
     }
     Ok(parts)
 }
 
 /// One object of all the parts.
-fn assemble(template: &object::Object, parts: &[store::Part]) -> S3Result<object::Object> {
-    let holes_begin = parts.iter().position(|part| part.hole > 0).map_or(parts.len(), |index| index + 1);
-    if parts.iter().skip(holes_begin).any(|part| !part.body.is_empty()) {
-        return Err(fail(S3ErrorCode::NotImplemented, "stored bytes cannot follow a hole"));
-    }
-    Ok(object::Object {
-        body: write::joined(parts.iter().map(|part| part.body.clone()).collect()),
-        hole: parts.iter().map(|part| part.hole).sum(),
+fn assemble(template: &object::Object, parts: Vec<store::Part>) -> object::Object {
+    let add = |sum, part: &store::Part| checksum::combine(sum, part.checksum, part.content.size());
+    let object = object::Object {
+        checksum: Some(parts.iter().fold(0, add)),
         etag: multipart_etag(parts.iter().map(|part| part.md5)),
         last_modified: now(),
-        part_sizes: parts.iter().map(store::Part::size).collect(),
+        part_sizes: parts.iter().map(|part| part.content.size()).collect(),
         ..template.clone()
-    })
+    };
+    object.holding(parts.into_iter().flat_map(|part| part.content).collect())
 }

@@ -4,26 +4,27 @@ use std::ops::Range as ByteRange;
 use std::sync::Arc;
 
 use ::http::{HeaderMap, HeaderValue, StatusCode};
-use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::stream;
 use s3s::dto::*;
-use s3s::{Body, S3ErrorCode, S3Response, S3Result, StdError};
+use s3s::{Body, S3Error, S3ErrorCode, S3Response, S3Result, StdError};
 
 use super::conditions::check_read;
-use super::{Answer, Call, Calls, answer, etag, fail, fail_with, int};
-use crate::object::{self, Restore};
-
-/// How much of a hole is sent at once.
-const ZEROS: &[u8] = &[0; 256 * 1024];
+use super::{Answer, Call, Calls, answer, check_customer_key, digest, etag, fail, fail_with, int, write_version};
+use crate::content::Content;
+use crate::object::{self, CustomerKey, Restore};
 
 pub(super) async fn head(calls: &Calls, req: Call<HeadObjectInput>) -> Answer<HeadObjectOutput> {
     let input = req.input;
-    let object = find(calls, &input.bucket, &input.key)?;
+    let object = find(calls, &input.bucket, &input.key, input.version_id.as_deref())?;
+    check_customer_key(CustomerKey::OfObject, &req.headers, &object)?;
     check_read(&object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
     let section = Section::of(&object, input.range, input.part_number)?;
+    let checksum_crc64nvme = section.checksum(calls, &object, input.checksum_mode.as_ref());
     let output = HeadObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         archive_status: object.archive_status.clone().map(ArchiveStatus::from),
+        checksum_type: digest::kind(checksum_crc64nvme.as_ref()),
+        checksum_crc64nvme,
         content_length: Some(int(section.len())),
         content_range: section.content_range(&object),
         e_tag: Some(etag(&object.etag)),
@@ -33,20 +34,24 @@ pub(super) async fn head(calls: &Calls, req: Call<HeadObjectInput>) -> Answer<He
         storage_class: storage_class(&object),
         ..Default::default()
     };
-    Ok(S3Response { status: section.status(), headers: headers(&object), ..S3Response::new(output) })
+    Ok(S3Response { headers: headers(&object), ..S3Response::new(output) })
 }
 
 pub(super) async fn get(calls: &Calls, req: Call<GetObjectInput>) -> Answer<GetObjectOutput> {
     let input = req.input;
-    let object = find(calls, &input.bucket, &input.key)?;
+    let object = find(calls, &input.bucket, &input.key, input.version_id.as_deref())?;
+    check_customer_key(CustomerKey::OfObject, &req.headers, &object)?;
     check_read(&object, input.if_match.as_ref(), input.if_none_match.as_ref())?;
     if object.is_archived() {
         return Err(fail(S3ErrorCode::InvalidObjectState, "the object is archived and not restored"));
     }
     let section = Section::of(&object, input.range, input.part_number)?;
+    let checksum_crc64nvme = section.checksum(calls, &object, input.checksum_mode.as_ref());
     let output = GetObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
-        body: Some(body(&object, &section.bytes)),
+        body: Some(body(&object, &section.bytes)?),
+        checksum_type: digest::kind(checksum_crc64nvme.as_ref()),
+        checksum_crc64nvme,
         content_length: Some(int(section.len())),
         content_range: section.content_range(&object),
         e_tag: Some(etag(&object.etag)),
@@ -60,16 +65,27 @@ pub(super) async fn get(calls: &Calls, req: Call<GetObjectInput>) -> Answer<GetO
 }
 
 pub(super) async fn tagging(calls: &Calls, req: Call<GetObjectTaggingInput>) -> Answer<GetObjectTaggingOutput> {
-    let object = find(calls, &req.input.bucket, &req.input.key)?;
+    let input = req.input;
+    let object = find(calls, &input.bucket, &input.key, input.version_id.as_deref())?;
     let tag = |(name, value): &(String, String)| Tag { key: Some(name.clone()), value: Some(value.clone()) };
-    answer(GetObjectTaggingOutput { tag_set: object.tags.iter().map(tag).collect(), ..Default::default() })
+    let tag_set = object.tags.iter().map(tag).collect();
+    answer(GetObjectTaggingOutput { tag_set, version_id: object.version_id.clone() })
 }
 
-/// The object, or the error that says what is missing.
-pub(super) fn find(calls: &Calls, bucket: &str, key: &str) -> S3Result<Arc<object::Object>> {
+/// The object, or one of its versions, or the error that says what is missing.
+pub(super) fn find(calls: &Calls, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Arc<object::Object>> {
     let mut state = calls.store.lock();
-    let object = state.bucket(bucket)?.objects.get(key).cloned();
-    object.ok_or_else(|| fail(S3ErrorCode::NoSuchKey, "there is no object under this key"))
+    let bucket = state.bucket(bucket)?;
+    match version {
+        Some(id) => {
+            let version = bucket.version(key, id).cloned();
+            version.ok_or_else(|| fail(S3ErrorCode::NoSuchVersion, "there is no such version under this key"))
+        }
+        None => {
+            let object = bucket.objects.get(key).cloned();
+            object.ok_or_else(|| fail(S3ErrorCode::NoSuchKey, "there is no object under this key"))
+        }
+    }
 }
 
 /// The bytes that are asked for.
@@ -106,6 +122,13 @@ impl Section {
         Ok(Section { bytes: start..start + size, partial: true, parts_count })
     }
 
+    /// The checksum, for those who ask for it and for the whole object.
+    fn checksum(&self, calls: &Calls, object: &object::Object, mode: Option<&ChecksumMode>) -> Option<String> {
+        let enabled = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
+        let checksum = object.checksum.filter(|_| enabled && !self.partial);
+        digest::answered(calls, checksum)
+    }
+
     fn len(&self) -> u64 {
         self.bytes.end - self.bytes.start
     }
@@ -120,18 +143,19 @@ impl Section {
     }
 }
 
-fn body(object: &object::Object, bytes: &ByteRange<u64>) -> StreamingBlob {
-    let (stored, hole) = object.slice(bytes);
-    if hole == 0 {
-        return StreamingBlob::from(Body::from(stored));
+fn body(object: &object::Object, bytes: &ByteRange<u64>) -> S3Result<StreamingBlob> {
+    let content = object.content().slice(bytes).filter(Content::is_kept).ok_or_else(not_kept)?;
+    let (stored, hole, rest) = content.clone().split();
+    if hole == 0 && rest.is_empty() {
+        return Ok(StreamingBlob::from(Body::from(stored)));
     }
-    let zeros = stream::unfold(hole, |left| async move {
-        let size = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
-        (size > 0).then(|| (Bytes::from_static(ZEROS).slice(..size), left - size as u64))
-    });
-    let chunks = stream::iter([stored]).chain(zeros).map(Ok::<Bytes, StdError>);
-    let chunks = http_body_util::StreamBody::new(chunks.map(|chunk| chunk.map(http_body::Frame::data)));
-    StreamingBlob::from(Body::http_body_unsync(chunks))
+    let frames = stream::iter(content.pieces().map(|piece| Ok::<_, StdError>(http_body::Frame::data(piece))));
+    Ok(StreamingBlob::from(Body::http_body_unsync(http_body_util::StreamBody::new(frames))))
+}
+
+/// The error where the bytes of a body went away as [`Config::keep_bodies`](crate::Config) says.
+pub(super) fn not_kept() -> S3Error {
+    fail(S3ErrorCode::NotImplemented, "the bytes were not kept, only their size and their checksum")
 }
 
 /// The headers that go out as they came in.
@@ -139,6 +163,9 @@ fn headers(object: &object::Object) -> HeaderMap {
     let mut headers = HeaderMap::new();
     object.headers.write_to(&mut headers);
     object::write_metadata(&object.metadata, &mut headers);
+    object.write_encryption(&mut headers);
+    object.write_lock(&mut headers);
+    write_version(object, &mut headers);
     if !object.tags.is_empty() {
         headers.insert("x-amz-tagging-count", HeaderValue::from(object.tags.len()));
     }

@@ -3,36 +3,44 @@
 use std::sync::Arc;
 
 use ::http::HeaderMap;
-use bytes::{Bytes, BytesMut};
-use futures::TryStreamExt;
-use md5::{Digest, Md5};
+use bytes::Bytes;
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Result};
 
 use super::conditions::check_write;
-use super::{Answer, Call, Calls, answer, etag, fail};
+use super::digest::{self, Sent};
+use super::{Answer, Call, Calls, answer, customer_key, etag, fail, receive, written};
 use crate::encoding;
-use crate::object::{self, ContentHeaders, metadata_from_request};
+use crate::object::{self, ContentHeaders, CustomerKey, metadata_from_request};
 
 /// The most tags that an object can have.
 const MAX_TAGS: usize = 10;
 
-pub(super) async fn put(calls: &Calls, req: Call<PutObjectInput>) -> Answer<PutObjectOutput> {
+pub(super) async fn put(calls: &Calls, mut req: Call<PutObjectInput>) -> Answer<PutObjectOutput> {
+    let sent = Sent::of(&mut req);
     let input = req.input;
-    let body = read_body(input.body, input.content_md5.as_deref()).await?;
-    let template = template(&req.headers, input.storage_class.as_ref(), input.tagging.as_deref())?;
-    let object = object::Object { etag: object::md5_hex(&body, 0), body, ..template };
-    let written = etag(&object.etag);
+    let template = template(&sent.headers, input.storage_class.as_ref(), input.tagging.as_deref())?;
+    let received = receive::body(calls, input.body, &sent).await?;
+    let hash = template.hash_in_etag(received.content.md5());
+    let checksum = Some(received.checksum);
+    let object = object::Object { etag: encoding::hex(&hash), checksum, ..template }.holding(received.content);
     let mut state = calls.store.lock();
-    let objects = &mut state.bucket(&input.bucket)?.objects;
-    let existing = objects.get(&input.key).map(Arc::as_ref);
+    let bucket = state.bucket(&input.bucket)?;
+    let existing = bucket.objects.get(&input.key).map(Arc::as_ref);
     check_write(existing, input.if_match.as_ref(), input.if_none_match.as_ref())?;
-    objects.insert(input.key, Arc::new(object));
-    answer(PutObjectOutput { e_tag: Some(written), ..Default::default() })
+    let object = bucket.insert(&input.key, object);
+    let checksum_crc64nvme = digest::answered(calls, checksum);
+    let output = PutObjectOutput {
+        checksum_type: digest::kind(checksum_crc64nvme.as_ref()),
+        checksum_crc64nvme,
+        e_tag: Some(etag(&object.etag)),
+        ..Default::default()
+    };
+    written(output, &object)
 }
 
 pub(super) async fn delete(calls: &Calls, req: Call<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
-    calls.store.lock().bucket(&req.input.bucket)?.objects.remove(&req.input.key);
+    calls.store.lock().bucket(&req.input.bucket)?.remove(&req.input.key);
     answer(DeleteObjectOutput::default())
 }
 
@@ -47,46 +55,21 @@ pub(super) async fn tagging(calls: &Calls, req: Call<PutObjectTaggingInput>) -> 
     answer(PutObjectTaggingOutput::default())
 }
 
-/// The whole body, checked against the digest that came with it.
-pub(super) async fn read_body(body: Option<StreamingBlob>, content_md5: Option<&str>) -> S3Result<Bytes> {
-    let chunks: Vec<Bytes> = match body {
-        Some(stream) => stream.try_collect().await.map_err(|_| S3ErrorCode::IncompleteBody)?,
-        None => Vec::new(),
-    };
-    let body = joined(chunks);
-    if let Some(expected) = content_md5
-        && !is_digest(&Md5::digest(&body), expected)
-    {
-        return Err(fail(S3ErrorCode::BadDigest, "the body does not have this MD5"));
-    }
-    Ok(body)
-}
-
-/// The pieces in one; a single piece is not copied.
-pub(super) fn joined(mut pieces: Vec<Bytes>) -> Bytes {
-    if pieces.len() == 1 {
-        return pieces.pop().unwrap_or_default();
-    }
-    let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
-    for piece in pieces {
-        whole.extend_from_slice(&piece);
-    }
-    whole.freeze()
-}
-
 /// An object without a body, as a request describes it.
 pub(super) fn template(
     headers: &HeaderMap,
     storage_class: Option<&StorageClass>,
     tagging: Option<&str>,
 ) -> S3Result<object::Object> {
-    Ok(object::Object {
+    let customer_key_md5 = customer_key(CustomerKey::OfObject, headers)?;
+    let template = object::Object {
         storage_class: storage_class.map_or("STANDARD", StorageClass::as_str).to_owned(),
         headers: ContentHeaders::from_request(headers),
         metadata: metadata_from_request(headers),
         tags: tags(tagging.unwrap_or_default())?,
         ..object::Object::new(Bytes::new())
-    })
+    };
+    Ok(template.protected_as_in(headers, customer_key_md5))
 }
 
 /// The tags in an `x-amz-tagging` header.
@@ -113,22 +96,6 @@ fn check_tags(tags: Vec<(String, String)>) -> S3Result<Vec<(String, String)>> {
     Ok(tags)
 }
 
-/// Whether the bytes are what the base64 text says.
-fn is_digest(digest: &[u8], base64: &str) -> bool {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut expected = String::new();
-    for chunk in digest.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or_default());
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..=chunk.len() {
-            let index = (bits >> (18 - 6 * place)) & 63;
-            expected.push(ALPHABET.get(index as usize).copied().map_or('=', char::from));
-        }
-        expected.extend(std::iter::repeat_n('=', 3 - chunk.len()));
-    }
-    expected == base64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,14 +107,5 @@ mod tests {
         assert_eq!(tags("").unwrap(), []);
         assert!(tags("=x").is_err());
         assert!(tags("a&b&c&d&e&f&g&h&i&j&k").is_err());
-    }
-
-    #[test]
-    fn digests_are_compared_in_base64() {
-        assert!(is_digest(b"", ""));
-        assert!(is_digest(b"f", "Zg=="));
-        assert!(is_digest(b"fo", "Zm8="));
-        assert!(is_digest(b"foobar", "Zm9vYmFy"));
-        assert!(!is_digest(b"foobar", "Zm9vYmFz"));
     }
 }

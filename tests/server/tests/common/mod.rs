@@ -79,3 +79,54 @@ pub fn url_decode(text: &str) -> String {
     }
     String::from_utf8(decoded).unwrap()
 }
+
+/// The answer to a request that no SDK would send.
+#[derive(Debug)]
+pub struct Answered {
+    pub status: u16,
+    head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answered {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let named = |line: &&str| line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name));
+        Some(self.head.lines().find(named)?.split_once(':')?.1.trim())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    /// What is in the first XML element of this name.
+    pub fn element(&self, name: &str) -> Option<String> {
+        let text = self.text();
+        let rest = text.split_once(&format!("<{name}>"))?.1;
+        Some(rest.split_once("</")?.0.to_owned())
+    }
+
+    /// Status and error code.
+    pub fn failure(&self) -> (u16, String) {
+        (self.status, self.element("Code").unwrap_or_default())
+    }
+}
+
+/// Sends a request byte by byte as it is given, and reads the answer to its end.
+pub fn raw(server: &Server, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answered {
+    use std::io::{Read, Write};
+    let address = server.endpoint().trim_start_matches("http://").to_owned();
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    let mut head = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answered { status, head, body: answer[end + 4..].to_vec() }
+}
