@@ -2,22 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::ends::{EndArgs, Open, check_objects, side};
+use super::ends::{EndArgs, Open, Opened, check_objects, side};
 use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::machine::{fit_open_files, watch_signals};
 use super::report_error;
 use super::tell::tell;
+use super::written::{KeepArgs, PartArgs, WriteArgs};
 use crate::job::{Finished, Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
-use crate::model::{Error, Location, map_sources};
-use crate::op::{Copy, DryRun, Via, partition, same_store};
-use crate::pace::{Pacer, RetryPolicy};
-use crate::report::{FailuresFile, Report, Terminal};
-use crate::store::End;
+use crate::model::{Error, Location, Target, escape_key, map_sources};
+use crate::op::{Copy, CopySettings, DryRun, Via, Wants, partition, same_store};
+use crate::pace::{ByteBudget, Pacer, RetryPolicy};
+use crate::report::{FailuresFile, ReceiptFile, Report, Terminal};
+use crate::store::{Bucket, End, PageRequest};
 
 const EXAMPLES: &str = "\
 Locations:
@@ -68,10 +70,23 @@ pub(super) struct CopyArgs {
     #[arg(long)]
     strict_source: bool,
 
+    /// Copy this version of the one object that SOURCE is
+    #[arg(long, value_name = "ID")]
+    version_id: Option<String>,
+    /// Write a line for each copy to FILE (.jsonl or .jsonl.zst)
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+
+    #[command(flatten)]
+    written: WriteArgs,
+    #[command(flatten)]
+    keep: KeepArgs,
     #[command(flatten)]
     ends: EndArgs,
     #[command(flatten)]
     speed: SpeedArgs,
+    #[command(flatten)]
+    parts: PartArgs,
     #[command(flatten)]
     checkpoint: CheckpointArgs,
     #[command(flatten)]
@@ -92,8 +107,12 @@ impl CopyArgs {
     }
 
     /// What makes another run the same job: what was typed, and the stores that it means.
-    fn identity(&self, sources: &[Location], dest: &Location, source_end: &End, dest_end: &End) -> JobIdentity {
+    fn identity(&self, sources: &[Location], dest: &Location, ends: (&End, &End), wants: &Wants) -> JobIdentity {
         let mut options = BTreeMap::new();
+        let (source_end, dest_end) = ends;
+        self.written.identity(wants, &mut options);
+        self.keep.identity(&mut options);
+        options.extend(self.version_id.iter().map(|id| ("version-id".to_owned(), id.clone())));
         for (name, end) in [("source", source_end), ("dest", dest_end)] {
             let store = end.endpoint().unwrap_or_else(|| partition(end.region()));
             options.insert(format!("{name}-store"), store.to_owned());
@@ -152,6 +171,8 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let dest = parse(&args.dest)?;
+    let wants = args.written.wants()?;
+    check_version(args, &locations)?;
     if args.ends.are_alike() {
         // What cannot be meant is said before anything is asked.
         map_sources(&locations, &dest, true)?;
@@ -159,9 +180,9 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     // A dry run leaves nothing behind.
     let place = if args.dry_run { Place::Nowhere } else { args.checkpoint.place()? };
     let concurrency = fit_open_files(args.speed.concurrency);
-    let (source_end, dest_end) = args.ends.load().await?;
+    let (source_end, dest_end) = args.ends.load(args.written.customer_keys()?).await?;
     let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
-    let identity = args.identity(&locations, &dest, &source_end, &dest_end);
+    let identity = args.identity(&locations, &dest, (&source_end, &dest_end), &wants);
 
     let retry = RetryPolicy { attempts: args.speed.attempts };
     let pacer = Pacer::new(concurrency, retry, args.speed.request_timeout, stop.token.clone());
@@ -170,20 +191,40 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
         dest: &dest_end,
         pacer: &pacer,
         via: args.via(),
-        memory: args.speed.memory,
-        strict_source: args.strict_source,
-        may_fall_back: args.via() == Via::Auto && args.ends.source_has_own_credentials(),
+        version_id: args.version_id.as_deref(),
+        looks_beside: args.keep.keep().looks_beside(),
     };
-    let (sources, op) = open.all(locations, mappings, &dest).await?;
+    let Opened { sources, copies, dest: dest_bucket } = open.all(locations, mappings, &dest).await?;
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     let failures_path = if args.dry_run { None } else { args.checkpoint.failures_path(checkpoint.as_deref())? };
+    let receipt_path = args.receipt.as_deref().filter(|_| !args.dry_run);
+    check_receipt(receipt_path, failures_path.as_deref(), checkpoint.as_deref())?;
     let claim = Claim::new(identity, &place, args.checkpoint.mode())?;
     if !claim.is_resumed() {
         check_objects(&sources).await?;
+        if !args.dry_run && !args.shown.quiet {
+            say_overwrites(args, &dest_bucket, &dest, terminal).await;
+        }
+    }
+    let settings = CopySettings {
+        strict_source: args.strict_source,
+        may_fall_back: args.via() == Via::Auto && args.ends.source_has_own_credentials(),
+        wants,
+        keep: args.keep.keep(),
+        threshold: args.parts.multipart_threshold,
+        part_size: args.parts.part_size,
+        receipts: receipt_path.is_some(),
+        since: claim.started_at(),
+        resumed: claim.is_resumed(),
+    };
+    let op = Copy::new(copies, dest_bucket, ByteBudget::new(args.speed.memory), settings, concurrency);
+    for item in claim.abandoned() {
+        op.abandon(item).await;
     }
     let print_all_failures = args.shown.verbose > 0 || failures_path.is_none();
     let failures = FailuresFile::new(failures_path)?;
+    let receipt = receipt_path.map(|path| ReceiptFile::open(path, claim.is_resumed())).transpose()?;
     let journal = claim.begin()?;
     let report = Report::new(args.shown.show(), terminal.clone(), print_all_failures);
     if let (Some(resumed), false) = (journal.resumed(), args.shown.quiet) {
@@ -191,5 +232,47 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     }
     let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency };
     let stop = stop.clone();
-    Ok((Job { verb: "copy", sources, journal, checkpoint, failures, report, pacer, limits, stop }, op))
+    Ok((Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
+}
+
+fn check_version(args: &CopyArgs, sources: &[Location]) -> Result<(), Error> {
+    match (&args.version_id, sources) {
+        (None, _) => Ok(()),
+        (Some(_), [Location { target: Target::Object(_), .. }]) => Ok(()),
+        (Some(id), _) => Err(Error::Usage(format!(
+            "--version-id {id:?} is a version of one object: name one SOURCE, without a slash at its end"
+        ))),
+    }
+}
+
+/// A receipt must not be a file that the run writes otherwise.
+fn check_receipt(receipt: Option<&Path>, failures: Option<&Path>, checkpoint: Option<&Path>) -> Result<(), Error> {
+    let Some(receipt) = receipt.and_then(|path| std::path::absolute(path).ok()) else { return Ok(()) };
+    if [failures, checkpoint].contains(&Some(receipt.as_path())) {
+        return Err(Error::Usage(format!(
+            "--receipt {} is the checkpoint or the failures file: name another",
+            receipt.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Says that objects may be overwritten, where the destination is not empty. One that may not be
+/// listed is left to the run.
+async fn say_overwrites(args: &CopyArgs, bucket: &Bucket, dest: &Location, terminal: &Terminal) {
+    if args.keep.keep() != Default::default() {
+        return;
+    }
+    let request = PageRequest { prefix: dest.path(), max_keys: Some(1), ..PageRequest::default() };
+    let found = match &dest.target {
+        Target::Prefix(_) => bucket.list(&request).await.is_ok_and(|page| !page.objects.is_empty()),
+        Target::Object(key) => bucket.find(key).await.is_ok_and(|object| object.is_some()),
+    };
+    if found {
+        terminal.line(&format!(
+            "{} is not empty: what has the same name is overwritten (--no-overwrite, --skip-existing and --skip-newer \
+             leave it alone)",
+            escape_key(&dest.to_string())
+        ));
+    }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use crate::model::{Error, Location, Mapping, Target, escape_key};
-use crate::op::{Copy, CopySource, Side, Via, choose};
-use crate::pace::{ByteBudget, Pacer};
-use crate::source::Source;
-use crate::store::{Addressing, Bucket, End, EndConfig, PageRequest};
+use crate::op::{CopySource, Side, Via, choose};
+use crate::pace::Pacer;
+use crate::source::{DestSide, Source};
+use crate::store::{Addressing, Bucket, CustomerKey, End, EndConfig, PageRequest};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum AddressingArg {
@@ -127,6 +127,7 @@ impl EndArgs {
                 .source_expected_bucket_owner
                 .clone()
                 .or_else(|| self.expected_bucket_owner.clone()),
+            customer_key: None,
         }
     }
 
@@ -145,15 +146,21 @@ impl EndArgs {
                 .dest_expected_bucket_owner
                 .clone()
                 .or_else(|| self.expected_bucket_owner.clone()),
+            customer_key: None,
         }
     }
 
-    /// Loads both ends; one that is reached as the other is loaded once.
+    /// Loads both ends, with the keys of SSE-C of source and destination; one that is reached as the
+    /// other is loaded once.
     ///
     /// # Errors
     /// Those of [`End::load`].
-    pub(super) async fn load(&self) -> Result<(Arc<End>, Arc<End>), Error> {
-        let (source, dest) = (self.source(), self.dest());
+    pub(super) async fn load(
+        &self,
+        keys: (Option<CustomerKey>, Option<CustomerKey>),
+    ) -> Result<(Arc<End>, Arc<End>), Error> {
+        let source = EndConfig { customer_key: keys.0, ..self.source() };
+        let dest = EndConfig { customer_key: keys.1, ..self.dest() };
         if source == dest {
             let both = Arc::new(End::load("", source).await?);
             return Ok((Arc::clone(&both), both));
@@ -191,9 +198,16 @@ pub(super) struct Open<'a> {
     pub(super) dest: &'a End,
     pub(super) pacer: &'a Arc<Pacer>,
     pub(super) via: Via,
-    pub(super) memory: u64,
-    pub(super) strict_source: bool,
-    pub(super) may_fall_back: bool,
+    pub(super) version_id: Option<&'a str>,
+    /// Whether the destination is listed beside the sources.
+    pub(super) looks_beside: bool,
+}
+
+/// The buckets of a copy.
+pub(super) struct Opened {
+    pub(super) sources: Vec<Source>,
+    pub(super) copies: Vec<CopySource>,
+    pub(super) dest: Bucket,
 }
 
 impl Open<'_> {
@@ -206,7 +220,7 @@ impl Open<'_> {
         locations: Vec<Location>,
         mappings: Vec<Mapping>,
         dest: &Location,
-    ) -> Result<(Vec<Source>, Copy), Error> {
+    ) -> Result<Opened, Error> {
         let dest = self.dest.bucket(&dest.bucket, self.pacer).await?;
         let mut buckets: Vec<Bucket> = Vec::new();
         let (mut sources, mut copies) = (Vec::new(), Vec::new());
@@ -219,11 +233,12 @@ impl Open<'_> {
             buckets.push(bucket.clone());
             let from = Side { endpoint: self.source.endpoint(), region: bucket.region() };
             let to = Side { endpoint: self.dest.endpoint(), region: dest.region() };
+            let beside = self.looks_beside.then(|| DestSide { bucket: dest.clone(), mapping: mapping.clone() });
             copies.push(CopySource { bucket: bucket.clone(), mapping, way: choose(self.via, from, to) });
-            sources.push(Source { index, bucket, location });
+            let version_id = self.version_id.map(str::to_owned);
+            sources.push(Source { index, bucket, location, version_id, beside });
         }
-        let budget = ByteBudget::new(self.memory);
-        Ok((sources, Copy::new(copies, dest, budget, self.strict_source, self.may_fall_back)))
+        Ok(Opened { sources, copies, dest })
     }
 }
 
@@ -233,14 +248,14 @@ impl Open<'_> {
 /// [`Error::Unworkable`] for one that is not; it says so where a slash is missing.
 pub(super) async fn check_objects(sources: &[Source]) -> Result<(), Error> {
     for source in sources {
-        check_object(&source.bucket, &source.location).await?;
+        check_object(&source.bucket, &source.location, source.version_id.as_deref()).await?;
     }
     Ok(())
 }
 
-async fn check_object(bucket: &Bucket, location: &Location) -> Result<(), Error> {
+async fn check_object(bucket: &Bucket, location: &Location, version_id: Option<&str>) -> Result<(), Error> {
     let Target::Object(key) = &location.target else { return Ok(()) };
-    let Err(error) = bucket.head(key).await else { return Ok(()) };
+    let Err(error) = bucket.head(key, version_id).await else { return Ok(()) };
     let shown = escape_key(&location.to_string());
     if !error.is_missing() {
         return Err(Error::Unworkable(format!("{shown} cannot be read: {}: {}", error.code, error.message)));

@@ -8,6 +8,7 @@ mod hints;
 mod jobs;
 mod machine;
 mod tell;
+mod written;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

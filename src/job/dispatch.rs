@@ -1,7 +1,7 @@
 //! The one task that hands items out, takes their outcomes in, and owns the journal, the counts
 //! and the report. At most twice the concurrency of items is open at once.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use super::sync::Syncer;
 use super::{Job, Limits};
 use crate::journal::{Ending, Journal, Ticket};
 use crate::model::{Class, Error, Item, Outcome, Position, Range, RequestError, Tally};
-use crate::op::Op;
+use crate::op::{Op, Step, Steps, Told};
 use crate::pace::Pacer;
-use crate::report::{FailuresFile, Progress, Report};
+use crate::report::{FailuresFile, Progress, ReceiptFile, Report};
 use crate::source::{self, Source, Yield};
 
 /// How often outcomes are written to the checkpoint: with the time after which an item is parked,
@@ -29,6 +29,9 @@ const FEED: usize = 32;
 
 /// Ranges that a job is cut into at most, by the guess from one page of folders.
 const MAX_RANGES: usize = 64;
+
+/// Steps of open items that may wait to be recorded.
+const STEPS: usize = 256;
 
 /// What this run counted.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +52,7 @@ pub(super) struct Dispatcher<O> {
     journal: Journal,
     syncer: Syncer,
     failures: FailuresFile,
+    receipt: Option<ReceiptFile>,
     report: Report,
     pacer: Arc<Pacer>,
     limits: Limits,
@@ -63,6 +67,10 @@ pub(super) struct Dispatcher<O> {
     /// Items that were yielded and not begun.
     ready: VecDeque<(Ticket, Arc<Item>)>,
     open: JoinSet<Ended>,
+    /// Items that an earlier run left open: they are worked on, whether or not they are yielded.
+    reopened: HashSet<(u32, Position)>,
+    /// What the open items tell of their progress.
+    steps: (Sender<Told>, Receiver<Told>),
     listers: JoinSet<()>,
     error: Option<Error>,
 }
@@ -76,6 +84,7 @@ impl<O: Op> Dispatcher<O> {
             journal: job.journal,
             syncer: Syncer::new(),
             failures: job.failures,
+            receipt: job.receipt,
             report: job.report,
             pacer: job.pacer,
             limits: job.limits,
@@ -86,6 +95,8 @@ impl<O: Op> Dispatcher<O> {
             unlisted: 0,
             ready: VecDeque::new(),
             open: JoinSet::new(),
+            reopened: HashSet::new(),
+            steps: mpsc::channel(STEPS),
             listers: JoinSet::new(),
             error: None,
         }
@@ -123,6 +134,7 @@ impl<O: Op> Dispatcher<O> {
         self.unlisted = ranges.len();
         self.waiting = ranges.into();
         self.counts.listed += reopened.len() as u64;
+        self.reopened = reopened.iter().map(|item| (item.source, item.position())).collect();
         self.ready = reopened.into_iter().map(|item| (Ticket::Reopened, Arc::new(item))).collect();
         let (sender, mut feed) = mpsc::channel(FEED);
         let mut tick = tokio::time::interval(FLUSH_EVERY);
@@ -136,12 +148,16 @@ impl<O: Op> Dispatcher<O> {
                 biased;
                 () = self.stop.cancelled(), if !stopping => {}
                 _ = tick.tick() => self.on_tick(),
+                Some(told) = self.steps.1.recv() => self.on_step(told),
                 Some(ended) = self.open.join_next(), if !self.open.is_empty() => self.on_ended(ended),
                 Some(ended) = self.listers.join_next(), if !self.listers.is_empty() => self.on_lister(ended),
                 Some(yielded) = feed.recv(), if !stopping && self.ready.is_empty() => self.on_yield(yielded),
             }
         }
-        self.keep(|this| this.journal.flush(None));
+        while let Ok(told) = self.steps.1.try_recv() {
+            self.on_step(told);
+        }
+        self.keep(|this| this.flush(None));
         self.end_listers(feed).await;
         self.show();
         self.error.take().map_or(Ok(()), Err)
@@ -179,8 +195,9 @@ impl<O: Op> Dispatcher<O> {
         while !self.stop.is_cancelled() && self.open.len() < 2 * self.limits.concurrency {
             let Some((ticket, item)) = self.ready.pop_front() else { break };
             let op = Arc::clone(&self.op);
+            let steps = Steps::new(ticket, Arc::clone(&item), self.steps.0.clone(), self.journal.is_kept());
             self.open.spawn(async move {
-                let outcome = op.run(&item).await;
+                let outcome = op.run(&item, &steps).await;
                 (ticket, item, outcome)
             });
         }
@@ -189,8 +206,11 @@ impl<O: Op> Dispatcher<O> {
     fn on_yield(&mut self, yielded: Yield) {
         match yielded {
             Yield::Items { range, items } => {
-                self.counts.listed += items.len() as u64;
                 for item in items {
+                    if !self.reopened.is_empty() && self.reopened.remove(&(item.source, item.position())) {
+                        continue;
+                    }
+                    self.counts.listed += 1;
                     let item = Arc::new(item);
                     let ticket = self.journal.emit(range, &item);
                     self.ready.push_back((ticket, item));
@@ -219,12 +239,12 @@ impl<O: Op> Dispatcher<O> {
     }
 
     fn on_ended(&mut self, ended: Result<Ended, JoinError>) {
-        let (ticket, item, outcome) = match ended {
+        let (ticket, item, mut outcome) = match ended {
             Ok(ended) => ended,
             Err(error) => return self.fail(Error::Internal(format!("an object's task ended badly: {error}"))),
         };
         self.counts.tally.count(&outcome);
-        match &outcome {
+        match &mut outcome {
             Outcome::Interrupted => return,
             Outcome::Fatal(error) => {
                 let end = if error.operation.is_write() { "destination" } else { "source" };
@@ -232,11 +252,41 @@ impl<O: Op> Dispatcher<O> {
             }
             Outcome::Failed(failure) => {
                 self.report.failure(failure);
+                let failure = &**failure;
                 self.keep(|this| this.failures.append(failure));
             }
-            Outcome::Done { .. } | Outcome::Skipped(_) => {}
+            Outcome::Done(done) => {
+                if let Some(receipt) = done.receipt.take() {
+                    self.keep(|this| this.receipt.as_mut().map_or(Ok(()), |file| file.append(&receipt)));
+                }
+            }
+            Outcome::Skipped(_) => {}
         }
         self.keep(|this| this.journal.finish(ticket, &item, outcome));
+    }
+
+    fn on_step(&mut self, told: Told) {
+        let Told { ticket, item, step } = told;
+        match step {
+            Step::Begun { upload, recorded } => {
+                let written = self.keep(|this| this.journal.begin_upload(ticket, &item, *upload));
+                if written.is_some() {
+                    // Gone only where the item's task is.
+                    let _ = recorded.send(());
+                }
+            }
+            Step::Uploaded { number, part } => {
+                self.keep(|this| this.journal.uploaded(&item, number, part));
+            }
+        }
+    }
+
+    /// Writes what is new: the receipts before the checkpoint that calls their objects done.
+    fn flush(&mut self, now: Option<Instant>) -> Result<(), Error> {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.flush()?;
+        }
+        self.journal.flush(now)
     }
 
     fn on_lister(&mut self, ended: Result<(), JoinError>) {
@@ -246,11 +296,11 @@ impl<O: Op> Dispatcher<O> {
     }
 
     fn on_tick(&mut self) {
-        self.keep(|this| this.journal.flush(Some(Instant::now())));
+        self.keep(|this| this.flush(Some(Instant::now())));
         match self.syncer.is_due() {
             Ok(true) => {
                 if let Some(file) = self.journal.take_unsynced() {
-                    self.syncer.start(file);
+                    self.syncer.start(self.receipt.as_ref().map(ReceiptFile::file), file);
                 }
             }
             Ok(false) => {}
@@ -322,6 +372,9 @@ impl<O: Op> Dispatcher<O> {
     }
 
     fn record_end(&mut self) -> Result<(), Error> {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.flush()?;
+        }
         let ending = if self.journal.failures_left() > 0 { Ending::Partial } else { Ending::Complete };
         self.journal.close((!self.is_unfinished()).then_some(ending))?;
         if self.retried {
@@ -348,6 +401,10 @@ impl<O: Op> Dispatcher<O> {
 
     pub(super) fn failures_left(&self) -> u64 {
         self.journal.failures_left()
+    }
+
+    pub(super) fn receipt_path(&self) -> Option<PathBuf> {
+        self.receipt.as_ref().and_then(|receipt| std::path::absolute(receipt.path()).ok())
     }
 
     pub(super) fn failures_path(&self) -> Option<PathBuf> {

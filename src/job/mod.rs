@@ -17,7 +17,7 @@ use crate::journal::Journal;
 use crate::model::{Error, Operation, Range, now};
 use crate::op::Op;
 use crate::pace::Pacer;
-use crate::report::{FailuresFile, Report, Status, Summary};
+use crate::report::{FailuresFile, ReceiptFile, Report, Status, Summary};
 use crate::source::Source;
 use dispatch::Dispatcher;
 
@@ -74,6 +74,8 @@ pub struct Job {
     pub checkpoint: Option<PathBuf>,
     /// Where failures are written.
     pub failures: FailuresFile,
+    /// Where copies are receipted, if they are.
+    pub receipt: Option<ReceiptFile>,
     /// What the user sees.
     pub report: Report,
     /// The gate of all requests.
@@ -141,6 +143,7 @@ impl Job {
         summary.throttled = stats.throttled();
         summary.elapsed_s = started.elapsed().as_secs_f64();
         summary.failures = run.failures_path();
+        summary.receipt = run.receipt_path();
         summary.error = error.as_ref().map(Error::to_string);
         Finished { summary, signal, error }
     }

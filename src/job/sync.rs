@@ -36,9 +36,12 @@ impl Syncer {
         Ok(self.last.elapsed() >= SYNC_EVERY)
     }
 
-    /// Syncs `file` in the background.
-    pub(super) fn start(&mut self, file: Arc<File>) {
+    /// Syncs the checkpoint in the background, and before it what it relies on.
+    pub(super) fn start(&mut self, before: Option<Arc<File>>, checkpoint: Arc<File>) {
         self.last = Instant::now();
-        self.running = Some(tokio::task::spawn_blocking(move || file.sync_data()));
+        self.running = Some(tokio::task::spawn_blocking(move || {
+            before.map_or(Ok(()), |file| file.sync_data())?;
+            checkpoint.sync_data()
+        }));
     }
 }

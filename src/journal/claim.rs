@@ -9,7 +9,7 @@ use super::lock::Lock;
 use super::record::{FORMAT, Header};
 use super::state::State;
 use super::{JobIdentity, Journal};
-use crate::model::{Error, now};
+use crate::model::{Error, Item, now};
 
 /// What a run wants of the checkpoint that it finds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Claim {
     header: Header,
     file: Option<(PathBuf, Lock)>,
     resume: Option<(State, u64)>,
+    /// Items with uploads of a job that is given up.
+    abandoned: Vec<Item>,
 }
 
 impl Claim {
@@ -62,7 +64,7 @@ impl Claim {
     pub fn new(job: JobIdentity, place: &Place, mode: Mode) -> Result<Self, Error> {
         let header = Header { format: FORMAT, started_at: now(), job };
         let Some(path) = place.path(&header.job) else {
-            return Ok(Self { header, file: None, resume: None });
+            return Ok(Self { header, file: None, resume: None, abandoned: Vec::new() });
         };
         if let Place::In(folder) = place {
             make_folder(folder)?;
@@ -77,18 +79,31 @@ impl Claim {
             (found, _) => found?,
         };
         let file = Some((path, lock));
+        let abandoned =
+            found.state.iter().filter(|_| mode == Mode::Restart).flat_map(|state| state.uploads()).collect();
         let resume = match found.state.filter(|_| mode != Mode::Restart) {
             Some(state) if state.header.job != header.job => return Err(another_job(&file, &state.header.job)),
             Some(state) => resumable(mode, &state)?.then_some((state, found.length)),
             None if mode == Mode::RetryFailed => return Err(Error::Usage(NO_LAST_RUN.to_owned())),
             None => None,
         };
-        Ok(Self { header, file, resume })
+        Ok(Self { header, file, resume, abandoned })
     }
 
     /// Whether a run that was interrupted goes on.
     pub fn is_resumed(&self) -> bool {
         self.resume.is_some()
+    }
+
+    /// When the job was first started: seconds since 1970.
+    pub fn started_at(&self) -> i64 {
+        let header = self.resume.as_ref().map_or(&self.header, |(state, _)| &state.header);
+        header.started_at.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second)
+    }
+
+    /// Items of a job that is given up, with uploads that nothing will name any more.
+    pub fn abandoned(&self) -> &[Item] {
+        &self.abandoned
     }
 
     /// Begins to record: a new job replaces what an ended one left.

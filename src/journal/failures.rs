@@ -98,8 +98,11 @@ impl Iterator for FailedItems {
             Ok(recorded) => recorded,
             Err(error) => return Some(Err(error)),
         };
-        let object = Object { key: recorded.failure.key.clone(), size: recorded.failure.size };
-        let item = Item { source: recorded.source, origin: Origin::Failure(recorded.n), object };
+        let object = Object {
+            version_id: recorded.failure.version_id.clone(),
+            ..Object::new(recorded.failure.key.clone(), recorded.failure.size)
+        };
+        let item = Item { origin: Origin::Failure(recorded.n), ..Item::listed(recorded.source, object) };
         Some(Ok((item, recorded.failure)))
     }
 }

@@ -8,10 +8,10 @@ use std::time::Instant;
 use super::failures::{FailedItems, FailedLines};
 use super::file::{FailureBytes, JournalFile};
 use super::lock::Lock;
-use super::record::{Close, Ending, Record};
+use super::record::{Close, Ending, OpenItem, Record, Step};
 use super::state::State;
 use super::track::{Ticket, Track, number};
-use crate::model::{Error, Item, Outcome, Position, Range, Tally, now};
+use crate::model::{Error, Item, Outcome, Position, Range, Tally, Upload, UploadedPart, now};
 
 /// The checkpoint of a running job.
 #[derive(Debug)]
@@ -124,6 +124,37 @@ impl Journal {
     /// A range has no more items.
     pub fn exhausted(&mut self, range: usize) {
         self.tracks[range].exhausted();
+    }
+
+    /// An upload begins for an item: from here on it is recorded as open, with the upload, which
+    /// takes the place of one that was begun before. On its way to the file when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the file cannot be written.
+    pub fn begin_upload(&mut self, ticket: Ticket, item: &Item, upload: Upload) -> Result<(), Error> {
+        let open = OpenItem { upload: Some(Box::new(upload)), ..OpenItem::from(item) };
+        self.record(Record::Open(open))?;
+        if let Ticket::InRange { range, seq } = ticket {
+            self.tracks[range].park(seq);
+        }
+        self.flush(Some(Instant::now()))
+    }
+
+    /// The upload of an item has one part more. An item that is closed meanwhile needs no record.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it cannot be recorded.
+    pub fn uploaded(&mut self, item: &Item, part: u16, uploaded: UploadedPart) -> Result<(), Error> {
+        let (source, at) = (item.source, item.position());
+        match self.state.open.get(&(source, at.clone())) {
+            Some(open) if open.upload.is_some() => self.record(Record::Step(Step { source, at, part, uploaded })),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an interrupted run leaves a file behind that names its uploads.
+    pub fn is_kept(&self) -> bool {
+        self.file.is_some()
     }
 
     /// An item came to its end. (One that stays to be done came to none: it is not told here.)

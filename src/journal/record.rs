@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::JobIdentity;
-use crate::model::{Failure, Item, Object, Origin, Position, Range, RangeId, Tally};
+use crate::model::{Beside, Failure, Item, Object, Origin, Position, Range, RangeId, Tally, Upload, UploadedPart};
 
 /// The version of the format that this program writes and reads.
 pub(super) const FORMAT: u32 = 1;
@@ -29,8 +29,10 @@ pub(super) enum Record {
     Mark(Mark),
     /// An open item came to its end.
     Close(Close),
-    /// An item is open, below the watermark (compacted files; else within a mark).
+    /// An item is open, and is not looked for in its range (within a mark where others passed it).
     Open(OpenItem),
+    /// An open item's upload has one part more.
+    Step(Step),
     /// An object failed (compacted files; else within a mark or a close).
     Failed(Recorded),
     /// What the records before a compaction added up to.
@@ -79,18 +81,22 @@ pub(super) struct Mark {
     pub(super) failures: Vec<Recorded>,
 }
 
-/// An item that the watermark has passed and that is not finished.
+/// An item that is not finished and that the watermark has passed, or may pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct OpenItem {
     pub(super) source: u32,
     pub(super) at: Position,
     #[serde(flatten)]
     pub(super) object: Object,
+    /// The upload that was begun for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) upload: Option<Box<Upload>>,
 }
 
 impl From<&Item> for OpenItem {
     fn from(item: &Item) -> Self {
-        Self { source: item.source, at: item.position(), object: item.object.clone() }
+        let upload = item.upload.clone();
+        Self { source: item.source, at: item.position(), object: item.object.clone(), upload }
     }
 }
 
@@ -100,8 +106,19 @@ impl From<&OpenItem> for Item {
             Position::Key(_) => Origin::Listing,
             Position::Failure(number) => Origin::Failure(number),
         };
-        Self { source: open.source, origin, object: open.object.clone() }
+        let upload = open.upload.clone();
+        Self { source: open.source, origin, object: open.object.clone(), beside: Beside::Unknown, upload }
     }
+}
+
+/// One part more of an open item's upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Step {
+    pub(super) source: u32,
+    pub(super) at: Position,
+    pub(super) part: u16,
+    #[serde(flatten)]
+    pub(super) uploaded: UploadedPart,
 }
 
 /// The end of an open item.

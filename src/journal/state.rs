@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{Close, Ending, Header, Mark, OpenItem, Record, Recorded, Totals};
-use crate::model::{Position, Range, RangeId, Tally};
+use super::record::{Close, Ending, Header, Mark, OpenItem, Record, Recorded, Step, Totals};
+use crate::model::{Item, Position, Range, RangeId, Tally};
 
 /// A job as its checkpoint knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) struct State {
     pub(super) pass: Option<u32>,
     /// The unfinished ranges of the pass.
     pub(super) ranges: BTreeMap<RangeId, Range>,
-    /// Items below their range's watermark that are not finished.
+    /// Items that are begun and not finished, and that their ranges need not yield again.
     pub(super) open: BTreeMap<(u32, Position), OpenItem>,
     /// What is finished.
     pub(super) totals: Tally,
@@ -34,6 +34,11 @@ impl State {
             retried_to: 0,
             ended: None,
         }
+    }
+
+    /// The open items for which uploads were begun.
+    pub(super) fn uploads(&self) -> impl Iterator<Item = Item> {
+        self.open.values().filter(|open| open.upload.is_some()).map(Item::from)
     }
 
     /// Failures that were not tried again since.
@@ -58,6 +63,7 @@ impl State {
             Record::Mark(mark) => self.mark(mark)?,
             Record::Close(close) => self.close(close)?,
             Record::Open(item) => self.open(item),
+            Record::Step(step) => self.step(step)?,
             Record::Failed(failure) => self.failed(failure),
             Record::Totals(totals) => {
                 self.totals = totals.tally.clone();
@@ -121,6 +127,14 @@ impl State {
 
     fn open(&mut self, item: &OpenItem) {
         self.open.insert((item.source, item.at.clone()), item.clone());
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        let item = self.open.get_mut(&(step.source, step.at.clone()));
+        let upload = item.and_then(|item| item.upload.as_mut());
+        let upload = upload.ok_or_else(|| format!("a part of an item that has no upload: {:?}", step.at))?;
+        upload.parts.insert(step.part, step.uploaded.clone());
+        Ok(())
     }
 
     fn failed(&mut self, failure: &Recorded) {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{Claim, JobIdentity, Journal, Mode, Place, Ticket};
-use crate::model::{Error, Failure, Item, Object, Origin, Outcome, Position, Range, RequestError, Skip};
+use crate::model::{Done, Error, Failure, Item, Object, Origin, Outcome, Position, Range, RequestError, Skip};
 
 fn job() -> JobIdentity {
     JobIdentity { verb: "copy".into(), sources: vec!["s3://a/".into()], dest: "s3://b/".into(), ..Default::default() }
@@ -65,7 +65,11 @@ impl World {
             _ => drop(self.broken.remove(&item.object.key)),
         }
         *self.settled.entry(item.object.key.clone()).or_default() += 1;
-        if dice.below(9) == 0 { Outcome::Skipped(Skip::Vanished) } else { Outcome::Done { bytes: 1 } }
+        if dice.below(9) == 0 {
+            Outcome::Skipped(Skip::Vanished)
+        } else {
+            Outcome::Done(Done { bytes: 1, ..Done::default() })
+        }
     }
 
     /// Works like a run: hands items out, ends them in any order, and stops after `steps`.
@@ -120,7 +124,7 @@ impl World {
             items.reverse();
             return items;
         }
-        let item = |key| Item { source: 0, origin: Origin::Listing, object: Object { key, size: 1 } };
+        let item = |key| Item::listed(0, Object::new(key, 1));
         self.left(&range).into_iter().rev().map(item).collect()
     }
 
@@ -202,7 +206,7 @@ proptest! {
 fn with_items(path: &Path, count: usize) -> (Journal, Vec<(Ticket, Arc<Item>)>) {
     let mut journal = open(path, Mode::ResumeOrStart).unwrap();
     let range = journal.plan(vec![Range::whole(0)]).unwrap()[0];
-    let item = |n| Item { source: 0, origin: Origin::Listing, object: Object { key: format!("{n:09}"), size: 1 } };
+    let item = |n| Item::listed(0, Object::new(format!("{n:09}"), 1));
     let items = (0..count).map(|n| {
         let item = Arc::new(item(n));
         (journal.emit(range, &item), item)
@@ -222,7 +226,7 @@ fn the_file_stays_within_its_bound() {
         if n % 10 == 9 {
             continue;
         }
-        let outcome = if n % 100 == 0 { failed(item) } else { Outcome::Done { bytes: 1 } };
+        let outcome = if n % 100 == 0 { failed(item) } else { Outcome::Done(Done { bytes: 1, ..Done::default() }) };
         failures += usize::from(n % 100 == 0);
         journal.finish(*ticket, item, outcome).unwrap();
         now += Duration::from_millis(2);
@@ -232,7 +236,7 @@ fn the_file_stays_within_its_bound() {
         }
         if n > 200 && n % 10 == 0 {
             let (ticket, item) = &items[n - 101];
-            journal.finish(*ticket, item, Outcome::Done { bytes: 1 }).unwrap();
+            journal.finish(*ticket, item, Outcome::Done(Done { bytes: 1, ..Done::default() })).unwrap();
         }
     }
     journal.flush(Some(now)).unwrap();
@@ -277,7 +281,7 @@ fn damage_before_the_last_line_is_refused_and_a_torn_end_is_cut() {
     let path = folder.path().join("job.jsonl");
     let (mut journal, items) = with_items(&path, 4);
     for (ticket, item) in &items[..3] {
-        journal.finish(*ticket, item, Outcome::Done { bytes: 1 }).unwrap();
+        journal.finish(*ticket, item, Outcome::Done(Done { bytes: 1, ..Done::default() })).unwrap();
         journal.flush(None).unwrap();
     }
     drop(journal);

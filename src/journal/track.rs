@@ -51,8 +51,18 @@ struct Slot {
 
 #[derive(Debug)]
 enum SlotState {
-    Open { passed_at: Option<Instant> },
+    Open {
+        passed_at: Option<Instant>,
+    },
+    /// Recorded as open: its end has a record of its own.
+    Parked,
     Finished(Outcome),
+}
+
+impl SlotState {
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
 }
 
 impl Track {
@@ -83,14 +93,25 @@ impl Track {
     /// Notes the end of an item. Returns the outcome back if the item was parked before: it then
     /// needs a record of its own.
     pub(super) fn finish(&mut self, seq: u64, outcome: Outcome) -> Option<Outcome> {
-        let slot = seq.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
-        match slot.and_then(|at| self.slots.get_mut(at)) {
+        match self.open_slot(seq) {
             Some(slot) => {
                 slot.state = SlotState::Finished(outcome);
                 None
             }
             None => Some(outcome),
         }
+    }
+
+    /// The item is recorded as open: the watermark may pass it.
+    pub(super) fn park(&mut self, seq: u64) {
+        if let Some(slot) = self.open_slot(seq) {
+            slot.state = SlotState::Parked;
+        }
+    }
+
+    fn open_slot(&mut self, seq: u64) -> Option<&mut Slot> {
+        let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
+        self.slots.get_mut(at).filter(|slot| slot.state.is_open())
     }
 
     /// The mark to write now, if the watermark can move. `now` is `None` at the end of a run, when
@@ -115,9 +136,9 @@ impl Track {
         mark
     }
 
-    /// How many slots there are up to and with the last finished one.
+    /// How many slots there are up to and with the last that is finished or parked.
     fn finished_end(&self) -> usize {
-        self.slots.iter().rposition(|slot| matches!(slot.state, SlotState::Finished(_))).map_or(0, |last| last + 1)
+        self.slots.iter().rposition(|slot| !slot.state.is_open()).map_or(0, |last| last + 1)
     }
 
     /// Notes for each unfinished item when it was first seen to be passed.
@@ -147,7 +168,7 @@ impl Slot {
     /// Whether the watermark may pass this item.
     fn may_leave(&self, now: Option<Instant>, crowded: bool) -> bool {
         match (&self.state, now) {
-            (SlotState::Finished(_), _) | (SlotState::Open { .. }, None) => true,
+            (SlotState::Finished(_) | SlotState::Parked, _) | (SlotState::Open { .. }, None) => true,
             (SlotState::Open { passed_at: Some(since) }, Some(now)) => {
                 crowded || now.saturating_duration_since(*since) >= PARK_AFTER
             }
@@ -159,6 +180,7 @@ impl Slot {
         mark.at = Some(self.item.position());
         let outcome = match self.state {
             SlotState::Open { .. } => return mark.open.push(OpenItem::from(&*self.item)),
+            SlotState::Parked => return,
             SlotState::Finished(outcome) => outcome,
         };
         mark.tally.count(&outcome);
@@ -178,11 +200,11 @@ pub(super) fn number(next_failure: &mut u64, source: u32, failure: Failure) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Object, Origin};
+    use crate::model::{Done, Object};
 
     fn item(n: u64) -> Arc<Item> {
         let key = format!("{n:06}");
-        Arc::new(Item { source: 0, origin: Origin::Listing, object: Object { key, size: n } })
+        Arc::new(Item::listed(0, Object::new(key, n)))
     }
 
     fn track(items: u64) -> Track {
@@ -192,7 +214,7 @@ mod tests {
     }
 
     fn done() -> Outcome {
-        Outcome::Done { bytes: 1 }
+        Outcome::Done(Done { bytes: 1, ..Done::default() })
     }
 
     fn key(mark: &Mark) -> Option<&str> {
@@ -218,6 +240,16 @@ mod tests {
         assert_eq!((key(&mark), mark.open.len(), mark.tally.done), (Some("000002"), 2, 1));
         assert!(track.finish(0, done()).is_some(), "a parked item is closed by a record of its own");
         assert!(track.finish(3, done()).is_none());
+    }
+
+    #[test]
+    fn an_item_that_is_recorded_as_open_lets_the_mark_pass_and_is_closed_apart() {
+        let (mut track, start) = (track(3), Instant::now());
+        track.park(1);
+        assert!(track.advance(Some(start), &mut 1).is_none());
+        let mark = track.advance(Some(start + PARK_AFTER), &mut 1).unwrap();
+        assert_eq!((key(&mark), mark.open.len(), mark.tally.done), (Some("000001"), 1, 0));
+        assert!(track.finish(1, done()).is_some());
     }
 
     #[test]

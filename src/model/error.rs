@@ -20,11 +20,27 @@ pub enum Operation {
     PutObject,
     /// `CopyObject`: a copy that the store makes by itself.
     CopyObject,
+    /// `GetObjectAcl`: one object's access control list.
+    GetObjectAcl,
+    /// `CreateMultipartUpload`: begin to write an object in parts.
+    CreateMultipartUpload,
+    /// `UploadPart`: write one part.
+    UploadPart,
+    /// `UploadPartCopy`: one part that the store copies by itself.
+    UploadPartCopy,
+    /// `CompleteMultipartUpload`: make the parts an object.
+    CompleteMultipartUpload,
+    /// `AbortMultipartUpload`: give an upload up.
+    AbortMultipartUpload,
+    /// `ListParts`: the parts that an upload has.
+    ListParts,
+    /// `ListMultipartUploads`: the uploads that are under way.
+    ListMultipartUploads,
 }
 
 impl Operation {
     /// Every operation, in the order of the enum.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = [
         Self::HeadBucket,
         Self::ListObjectsV2,
         Self::HeadObject,
@@ -32,11 +48,28 @@ impl Operation {
         Self::GetObjectTagging,
         Self::PutObject,
         Self::CopyObject,
+        Self::GetObjectAcl,
+        Self::CreateMultipartUpload,
+        Self::UploadPart,
+        Self::UploadPartCopy,
+        Self::CompleteMultipartUpload,
+        Self::AbortMultipartUpload,
+        Self::ListParts,
+        Self::ListMultipartUploads,
     ];
 
     /// Whether it is sent to the destination, and changes it.
     pub fn is_write(self) -> bool {
-        matches!(self, Self::PutObject | Self::CopyObject)
+        matches!(
+            self,
+            Self::PutObject
+                | Self::CopyObject
+                | Self::CreateMultipartUpload
+                | Self::UploadPart
+                | Self::UploadPartCopy
+                | Self::CompleteMultipartUpload
+                | Self::AbortMultipartUpload
+        )
     }
 
     /// The name in the S3 API.
@@ -49,6 +82,14 @@ impl Operation {
             Self::GetObjectTagging => "GetObjectTagging",
             Self::PutObject => "PutObject",
             Self::CopyObject => "CopyObject",
+            Self::GetObjectAcl => "GetObjectAcl",
+            Self::CreateMultipartUpload => "CreateMultipartUpload",
+            Self::UploadPart => "UploadPart",
+            Self::UploadPartCopy => "UploadPartCopy",
+            Self::CompleteMultipartUpload => "CompleteMultipartUpload",
+            Self::AbortMultipartUpload => "AbortMultipartUpload",
+            Self::ListParts => "ListParts",
+            Self::ListMultipartUploads => "ListMultipartUploads",
         }
     }
 }
@@ -70,6 +111,9 @@ pub enum Class {
     Missing,
     /// The permission for this object is missing.
     Denied,
+    /// A condition of the request does not hold (412): the object is not the one that was meant, or
+    /// there is one already.
+    Unmet,
     /// No other object would fare better (bad credentials, no such bucket): the run drains.
     Fatal,
     /// The request was not sent because the run is draining.

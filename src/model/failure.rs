@@ -37,7 +37,7 @@ impl Failure {
         Self {
             bucket: bucket.to_owned(),
             key: object.key.clone(),
-            version_id: None,
+            version_id: object.version_id.clone(),
             size: object.size,
             dest,
             code: error.code,

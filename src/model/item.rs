@@ -2,15 +2,46 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Position, RequestError};
+use super::{Evidence, Failure, Position, Receipt, RequestError, Upload};
 
 /// An object as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     /// The full key.
     pub key: String,
     /// Size in bytes.
     pub size: u64,
+    /// The entity tag, as the server writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// When it was written: seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<i64>,
+    /// The storage class; `None` for `STANDARD`, or where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
+    /// The version that is meant, where it is not the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+}
+
+impl Object {
+    /// An object of which only key and size are known.
+    pub fn new(key: impl Into<String>, size: u64) -> Self {
+        Self { key: key.into(), size, ..Self::default() }
+    }
+}
+
+/// What the destination holds under the name that an object's copy will have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Beside {
+    /// Nobody looked.
+    #[default]
+    Unknown,
+    /// Nothing.
+    Nothing,
+    /// This object.
+    Object(Box<Object>),
 }
 
 /// What yielded an item.
@@ -31,9 +62,18 @@ pub struct Item {
     pub origin: Origin,
     /// The object to work on.
     pub object: Object,
+    /// What the destination holds of it.
+    pub beside: Beside,
+    /// The upload that an earlier run began for it.
+    pub upload: Option<Box<Upload>>,
 }
 
 impl Item {
+    /// An object of the source numbered `source`, as a listing shows it.
+    pub fn listed(source: u32, object: Object) -> Self {
+        Self { source, origin: Origin::Listing, object, beside: Beside::Unknown, upload: None }
+    }
+
     /// Where it stands in its range.
     pub fn position(&self) -> Position {
         match self.origin {
@@ -49,6 +89,14 @@ impl Item {
 pub enum Skip {
     /// It was listed, and gone when its turn came.
     Vanished,
+    /// The destination has an object of this name, and it is not to be overwritten.
+    Exists,
+    /// The destination has the same object.
+    Same,
+    /// The destination has a newer object.
+    Newer,
+    /// A dry run: its upload would be aborted.
+    WouldAbort,
     /// A dry run: it would be copied by the store itself.
     WouldCopyServerSide,
     /// A dry run: its bytes would go through this machine.
@@ -60,20 +108,34 @@ impl Skip {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vanished => "skipped: vanished between its listing and its turn",
+            Self::Exists => "skipped: the destination has an object of this name",
+            Self::Same => "skipped: the destination has the same object",
+            Self::Newer => "skipped: the destination's object is newer",
+            Self::WouldAbort => "would be aborted",
             Self::WouldCopyServerSide => "would be copied server-side",
             Self::WouldCopyThroughClient => "would be copied through this machine",
         }
     }
 }
 
+/// What is known of an item that is done.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    /// Bytes written.
+    pub bytes: u64,
+    /// Why the copy is known to be right.
+    pub evidence: Option<Evidence>,
+    /// Whether its tags could not be read, and are missing from the copy.
+    pub lacks_tags: bool,
+    /// Its line in the receipt, where one is kept.
+    pub receipt: Option<Box<Receipt>>,
+}
+
 /// What became of an item.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// The destination acknowledged the write.
-    Done {
-        /// Bytes written.
-        bytes: u64,
-    },
+    Done(Done),
     /// Left alone, for a reason.
     Skipped(Skip),
     /// Not done, and recorded so.

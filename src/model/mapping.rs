@@ -24,6 +24,11 @@ impl Mapping {
         }
     }
 
+    /// What all destination keys begin with.
+    pub fn dest_prefix(&self) -> &str {
+        &self.prepend
+    }
+
     /// The destination key of `key`, wherever it lies.
     pub fn unchecked(&self, key: &str) -> String {
         let tail = key.get(self.strip..).unwrap_or_default();

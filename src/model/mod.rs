@@ -1,19 +1,25 @@
 //! Plain values that every room shares: nothing here does I/O, waits, or knows the AWS crates.
 
+mod checksum;
 mod error;
 mod failure;
 mod item;
 mod location;
 mod mapping;
 mod range;
+mod receipt;
 mod tally;
 mod text;
+mod upload;
 
+pub use checksum::{Checksum, Checksummer};
 pub use error::{Class, Error, Operation, RequestError};
 pub use failure::Failure;
-pub use item::{Item, Object, Origin, Outcome, Skip};
+pub use item::{Beside, Done, Item, Object, Origin, Outcome, Skip};
 pub use location::{Location, Target};
 pub use mapping::{Mapping, map_sources};
 pub use range::{Position, Range, RangeId};
+pub use receipt::{Evidence, Made, Receipt, Written};
 pub use tally::Tally;
 pub use text::{escape_key, now, parse_duration, parse_size, shell_word};
+pub use upload::{Revision, Upload, UploadedPart};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Skip};
+use super::{Evidence, Outcome, Skip};
 
 /// How many objects met which end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,12 @@ pub struct Tally {
     /// Objects that failed.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed: u64,
+    /// Objects that were copied, by why that is known to be right. Of this run only: not recorded.
+    #[serde(skip)]
+    pub verified: BTreeMap<Evidence, u64>,
+    /// Objects whose tags could not be read. Of this run only: not recorded.
+    #[serde(skip)]
+    pub lacking_tags: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -33,9 +39,13 @@ impl Tally {
     /// Counts one outcome; one that leaves the item to be done counts nothing.
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Done { bytes } => {
+            Outcome::Done(done) => {
                 self.done += 1;
-                self.bytes = self.bytes.saturating_add(*bytes);
+                self.bytes = self.bytes.saturating_add(done.bytes);
+                self.lacking_tags += u64::from(done.lacks_tags);
+                if let Some(evidence) = done.evidence {
+                    *self.verified.entry(evidence).or_default() += 1;
+                }
             }
             Outcome::Skipped(reason) => *self.skipped.entry(*reason).or_default() += 1,
             Outcome::Failed(_) => self.failed += 1,

@@ -1,8 +1,8 @@
 //! What a copy would do, without doing it.
 
-use super::Op;
 use super::copy::Copy;
 use super::route::Way;
+use super::{Op, Steps};
 use crate::model::{Item, Outcome, Skip};
 
 /// Says of each item what a [copy](struct@Copy) would do. Sends nothing.
@@ -10,7 +10,7 @@ use crate::model::{Item, Outcome, Skip};
 pub struct DryRun(pub Copy);
 
 impl Op for DryRun {
-    async fn run(&self, item: &Item) -> Outcome {
+    async fn run(&self, item: &Item, _: &Steps) -> Outcome {
         match self.0.plan(item) {
             Ok(plan) if plan.way == Way::Server => Outcome::Skipped(Skip::WouldCopyServerSide),
             Ok(_) => Outcome::Skipped(Skip::WouldCopyThroughClient),

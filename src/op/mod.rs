@@ -2,22 +2,36 @@
 
 mod copy;
 mod dry_run;
+mod evidence;
+mod existing;
+mod fallback;
+mod multipart;
+mod parts;
+mod resume;
 mod route;
+mod steps;
 mod through;
+mod transfer;
+mod wants;
 
 use std::future::Future;
 
 use crate::model::{Item, Outcome};
 
-pub use copy::{Copy, CopySource};
+pub use copy::{Copy, CopySettings, CopySource};
 pub use dry_run::DryRun;
+pub use existing::Keep;
+pub use parts::{LARGEST_PART, SMALLEST_PART};
 pub use route::{Side, Via, Way, choose, partition, same_store};
+pub use steps::{Step, Steps, Told};
+pub use wants::{Preserve, Wants};
 
 /// The work of a verb on one item.
 pub trait Op: Send + Sync + 'static {
-    /// Does the work. Every fault ends as an [`Outcome`]; doing a done item again is harmless.
+    /// Does the work, telling the job its steps. Every fault ends as an [`Outcome`]; doing a done item
+    /// again is harmless.
     ///
     /// # Cancellation
     /// Dropping it drops the request that is under way: whether it took effect is then unknown.
-    fn run(&self, item: &Item) -> impl Future<Output = Outcome> + Send;
+    fn run(&self, item: &Item, steps: &Steps) -> impl Future<Output = Outcome> + Send;
 }

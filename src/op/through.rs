@@ -1,38 +1,73 @@
-//! A copy through this machine: GetObject into memory, PutObject from it.
+//! A small object through this machine: GetObject into memory, PutObject from it.
 
-use super::copy::{Copy, Plan};
-use crate::model::{Class, Item, Operation, RequestError};
+use super::copy::{Copied, Copy, Plan};
+use super::route::Way;
+use super::wants::Read;
+use super::{Steps, evidence};
+use crate::model::{Class, Evidence, Item, Made, Operation, RequestError};
 use crate::pace::Reservation;
-use crate::store::Fetched;
+use crate::store::{Fetched, Head};
 
 /// How often an object that has grown since it was last looked at is fetched again.
 const GROWTHS: u32 = 3;
 
 impl Copy {
-    /// Copies one object through memory: returns its bytes. Body and headers are one answer of the
-    /// source, and belong together even where the object is replaced meanwhile.
-    pub(super) async fn through_client(&self, plan: &Plan<'_>, item: &Item) -> Result<u64, RequestError> {
-        let key = &item.object.key;
-        // Held until the write is acknowledged.
-        let (fetched, _bytes) = self.fetch(plan, item).await?;
-        let tags = plan.source.tags(key, fetched.tag_count).await?;
-        self.dest.put(&plan.dest_key, &fetched.body, &fetched.headers, &tags).await?;
-        Ok(fetched.body.len() as u64)
+    /// Copies one object through memory. Body and headers are one answer of the source, and belong
+    /// together even where the object is replaced meanwhile.
+    pub(super) async fn through_client(
+        &self,
+        plan: &Plan<'_>,
+        item: &Item,
+        steps: &Steps,
+    ) -> Result<Copied, RequestError> {
+        // The bytes are held until the write is acknowledged.
+        let Some((fetched, _bytes)) = self.fetch(plan, item).await? else {
+            return self.in_parts(plan, item, steps).await;
+        };
+        let (object, head) = (&item.object, &fetched.head);
+        refuse_unreadable(head)?;
+        let (tags, lacks_tags) = self.tags(plan, &object.key, &head.revision, head.tag_count).await?;
+        let read = Read { head: Some(head), tags: Some(tags), acl: self.acl(plan, item).await? };
+        let attributes = self.settings.wants.attributes(object, read, false);
+        let (body, only_new) = (&fetched.body, self.settings.keep.all);
+        let copied = |evidence, written| Copied {
+            bytes: body.len() as u64,
+            evidence,
+            lacks_tags,
+            etag: Some(head.revision.etag.clone()),
+            version_id: head.revision.version_id.clone(),
+            checksum: Some(fetched.checksum),
+            written,
+            made: Made::PutObject,
+        };
+        match self.dest.put(&plan.dest_key, body, fetched.checksum, &attributes, only_new).await {
+            Ok(written) => {
+                let computed = Some(fetched.checksum);
+                let evidence = evidence::of_bytes(Operation::PutObject, computed, head.checksum, &written)?;
+                Ok(copied(evidence, written))
+            }
+            Err(error) => {
+                let (etag, checksum) = (Some(head.revision.etag.as_str()), Some(fetched.checksum));
+                let written = self.settle_unmet(plan, error, head.revision.size, etag, checksum).await?;
+                let evidence = if written.checksum.is_some() { Evidence::Checksum } else { Evidence::Etag };
+                Ok(copied(evidence, written))
+            }
+        }
     }
 
-    async fn fetch(&self, plan: &Plan<'_>, item: &Item) -> Result<(Fetched, Reservation), RequestError> {
-        let key = &item.object.key;
+    /// The object, and its bytes of the budget; `None` if it has grown too large for one piece.
+    async fn fetch(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<(Fetched, Reservation)>, RequestError> {
+        let (key, version) = (&item.object.key, item.object.version_id.as_deref());
         let mut size = item.object.size;
         for _ in 0..GROWTHS {
             let bytes = self.reserve(size).await?;
-            if let Some(fetched) = plan.source.get(key, size).await? {
-                return Ok((fetched, bytes));
+            if let Some(fetched) = plan.source.get(key, version, size).await? {
+                return Ok(Some((fetched, bytes)));
             }
             drop(bytes);
-            size = plan.source.head(key).await?.size;
-            if size > self.client_limit() {
-                let message = format!("the object has grown to {size} bytes, too many to go through this machine");
-                return Err(RequestError::local(Operation::GetObject, Class::Permanent, "EntityTooLarge", message));
+            size = plan.source.head(key, version).await?.revision.size;
+            if size > self.threshold(Way::Client) {
+                return Ok(None);
             }
         }
         let message = "the object grows faster than it can be read";
@@ -40,11 +75,20 @@ impl Copy {
     }
 
     /// Bytes of the budget, unless the run drains first.
-    async fn reserve(&self, bytes: u64) -> Result<Reservation, RequestError> {
+    pub(super) async fn reserve(&self, bytes: u64) -> Result<Reservation, RequestError> {
         tokio::select! {
             biased;
             () = self.dest.pacer().stop().cancelled() => Err(RequestError::interrupted(Operation::GetObject, 0)),
             bytes = self.budget.reserve(bytes) => Ok(bytes),
         }
     }
+}
+
+/// A copy would lose user metadata that cannot be in HTTP headers.
+pub(super) fn refuse_unreadable(head: &Head) -> Result<(), RequestError> {
+    if !head.has_unreadable_metadata {
+        return Ok(());
+    }
+    let message = "the object has user metadata that HTTP headers cannot carry";
+    Err(RequestError::local(Operation::HeadObject, Class::Permanent, "UnreadableMetadata", message))
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use budget::{ByteBudget, Reservation};
 pub use retry::RetryPolicy;
-pub use stats::Stats;
+pub use stats::{Sent, Stats};
 
 use crate::model::{Class, Operation, RequestError};
 
@@ -28,6 +28,9 @@ const SLOWEST_COPY: u64 = 5_000_000;
 /// What one upload is assumed to move at least, where many share a slow link: bytes per second.
 /// Chosen, not measured.
 const SLOWEST_TRANSFER: u64 = 100_000;
+
+/// What is tidied up while the user waits for the end.
+const LAST_ATTEMPTS: RetryPolicy = RetryPolicy { attempts: 3 };
 
 /// The time that a copy of `bytes` bytes within the store may take beyond that of an empty one.
 pub fn copy_allowance(bytes: u64) -> Duration {
@@ -107,6 +110,34 @@ impl Pacer {
         retry: &RetryPolicy,
         operation: Operation,
         allowance: Duration,
+        request: F,
+    ) -> Result<T, RequestError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, RequestError>>,
+    {
+        self.call_until(&self.stop, retry, operation, allowance, request).await
+    }
+
+    /// The same for what is to be tidied up while the run is draining, a few times at most.
+    ///
+    /// # Errors
+    /// The last attempt's error.
+    pub async fn last_call<T, F, R>(&self, operation: Operation, request: F) -> Result<T, RequestError>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<T, RequestError>>,
+    {
+        let never = CancellationToken::new();
+        self.call_until(&never, &LAST_ATTEMPTS, operation, Duration::ZERO, request).await
+    }
+
+    async fn call_until<T, F, R>(
+        &self,
+        stop: &CancellationToken,
+        retry: &RetryPolicy,
+        operation: Operation,
+        allowance: Duration,
         mut request: F,
     ) -> Result<T, RequestError>
     where
@@ -117,7 +148,7 @@ impl Pacer {
         let mut waits = retry.waits();
         let mut attempts = 0;
         loop {
-            let Some(permit) = self.permit().await else {
+            let Some(permit) = self.permit(stop).await else {
                 return Err(RequestError::interrupted(operation, attempts));
             };
             attempts += 1;
@@ -138,16 +169,16 @@ impl Pacer {
             self.stats.retried();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.stop.cancelled() => return Err(RequestError::interrupted(operation, attempts)),
+                () = stop.cancelled() => return Err(RequestError::interrupted(operation, attempts)),
             }
         }
     }
 
     /// A permit, or `None` once the run is draining.
-    async fn permit(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+    async fn permit(&self, stop: &CancellationToken) -> Option<tokio::sync::SemaphorePermit<'_>> {
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => None,
+            () = stop.cancelled() => None,
             permit = self.permits.acquire() => permit.ok(),
         }
     }

@@ -14,7 +14,8 @@ pub struct Stats {
 }
 
 /// A request under way; dropped when it has ended.
-pub(super) struct Sent<'a>(&'a Stats);
+#[derive(Debug)]
+pub struct Sent<'a>(&'a Stats);
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
@@ -23,7 +24,8 @@ impl Drop for Sent<'_> {
 }
 
 impl Stats {
-    pub(super) fn sent(&self, operation: Operation) -> Sent<'_> {
+    /// Counts a request that is sent: one that goes under the permit of another counts itself.
+    pub fn sent(&self, operation: Operation) -> Sent<'_> {
         self.requests[operation as usize].fetch_add(1, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);
         Sent(self)

@@ -4,11 +4,13 @@
 
 mod failures;
 mod progress;
+mod receipt;
 mod summary;
 mod terminal;
 
 pub use failures::FailuresFile;
 pub use progress::{Progress, Show};
+pub use receipt::ReceiptFile;
 pub use summary::{Status, Summary};
 pub use terminal::Terminal;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use crate::model::{Skip, Tally};
+use crate::model::{Evidence, Skip, Tally};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +50,12 @@ pub struct Summary {
     pub skipped_by_reason: BTreeMap<Skip, u64>,
     /// Objects that failed.
     pub failed: u64,
+    /// Objects copied, by how they are known to be right.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub verified: BTreeMap<Evidence, u64>,
+    /// Objects copied without their tags, which could not be read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lacking_tags: u64,
     /// Objects that were selected and not come to.
     pub pending: u64,
     /// Objects that earlier runs of this job had finished.
@@ -66,12 +72,20 @@ pub struct Summary {
     pub checkpoint: Option<PathBuf>,
     /// The failures file, if anything failed.
     pub failures: Option<PathBuf>,
+    /// The receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<PathBuf>,
     /// Why the run failed, in one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Whether it was a dry run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Summary {
@@ -89,6 +103,8 @@ impl Summary {
             skipped: 0,
             skipped_by_reason: BTreeMap::new(),
             failed: 0,
+            verified: BTreeMap::new(),
+            lacking_tags: 0,
             pending: 0,
             resumed: 0,
             requests: BTreeMap::new(),
@@ -97,6 +113,7 @@ impl Summary {
             elapsed_s: 0.0,
             checkpoint: None,
             failures: None,
+            receipt: None,
             error: None,
             dry_run: false,
         }
@@ -111,6 +128,8 @@ impl Summary {
         self.skipped = tally.skipped();
         self.skipped_by_reason.clone_from(&tally.skipped);
         self.failed = tally.failed;
+        self.verified.clone_from(&tally.verified);
+        self.lacking_tags = tally.lacking_tags;
         self.pending = self.selected.saturating_sub(tally.ended());
     }
 
@@ -127,6 +146,18 @@ impl Summary {
         }
         for (reason, count) in &self.skipped_by_reason {
             lines.push(format!("  {} {}", HumanCount(*count), reason.as_str()));
+        }
+        if !self.verified.is_empty() {
+            let kinds = self.verified.iter();
+            let kinds: Vec<String> =
+                kinds.map(|(kind, count)| format!("{} {}", HumanCount(*count), kind.as_str())).collect();
+            lines.push(format!("  verified: {}", kinds.join(", ")));
+        }
+        if self.lacking_tags > 0 {
+            lines.push(format!(
+                "  {} without their tags, which may not be read (--tags require makes that a failure)",
+                HumanCount(self.lacking_tags)
+            ));
         }
         if self.failed > 0 {
             lines.push(format!("  {} failed", HumanCount(self.failed)));

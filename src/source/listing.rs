@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
 
+use super::beside::Walk;
 use super::cuts::cut_points;
 use super::{CHUNK, Source, Yield};
-use crate::model::{Class, Item, Object, Operation, Origin, Position, Range, RequestError, Target, escape_key};
+use crate::model::{Class, Item, Object, Operation, Position, Range, RequestError, Target, escape_key};
 use crate::store::{Page, PageRequest};
 
 /// Works through `range`, the job's number `index`, and sends what it finds to `out`. A range that
@@ -34,12 +35,13 @@ pub async fn list(source: Arc<Source>, index: usize, range: Range, max_ranges: u
 /// The one object of a source that names one.
 async fn one(source: &Source, index: usize, key: &str, range: &Range, out: &Sender<Yield>) -> Result<(), RequestError> {
     if range.at.is_none() {
-        let object = match source.bucket.head(key).await {
+        let version_id = source.version_id.clone();
+        let object = match source.bucket.head(key, version_id.as_deref()).await {
             // Whether it is gone is for the operation to say, as for every object.
-            Err(error) if error.class == Class::Missing => Object { key: key.to_owned(), size: 0 },
-            object => object?,
+            Err(error) if error.class == Class::Missing => Object::new(key, 0),
+            head => head?.object(key),
         };
-        let items = vec![Item { source: source.index, origin: Origin::Listing, object }];
+        let items = vec![Item::listed(source.index, Object { version_id, ..object })];
         let _ = out.send(Yield::Items { range: index, items }).await;
     }
     Ok(())
@@ -53,6 +55,8 @@ struct Lister<'a> {
     until: Option<String>,
     /// How many ranges this one may become; 1 where it may not be cut.
     max_ranges: usize,
+    /// The destination's listing, where it matters what is there.
+    beside: Option<Walk<'a>>,
     out: &'a Sender<Yield>,
 }
 
@@ -68,7 +72,9 @@ impl<'a> Lister<'a> {
         let key = |position: Option<&Position>| position.and_then(Position::key).map(str::to_owned);
         let whole = range.id.after.is_none() && range.until.is_none();
         let max_ranges = if whole { max_ranges } else { 1 };
-        Self { source, index, prefix, after: key(range.cursor()), until: key(range.until.as_ref()), max_ranges, out }
+        let (after, until) = (key(range.cursor()), key(range.until.as_ref()));
+        let beside = source.beside.as_ref().map(Walk::new);
+        Self { source, index, prefix, after, until, max_ranges, beside, out }
     }
 
     async fn run(mut self) -> Result<(), RequestError> {
@@ -77,7 +83,7 @@ impl<'a> Lister<'a> {
             let page = self.source.bucket.list(&cursor.request(self.prefix)).await?;
             let next = cursor.next(self.prefix, &page)?;
             let truncated = page.truncated;
-            if self.send(page.objects).await.is_err() {
+            if self.send(page.objects).await?.is_err() {
                 return Ok(());
             }
             let last = next.seen.as_deref();
@@ -93,18 +99,29 @@ impl<'a> Lister<'a> {
     }
 
     /// Sends the objects of a page that belong to the range.
-    async fn send(&self, objects: Vec<Object>) -> Result<(), Closed> {
-        let inside = |object: &Object| {
+    async fn send(&mut self, objects: Vec<Object>) -> Result<Result<(), Closed>, RequestError> {
+        let mut items = Vec::with_capacity(CHUNK);
+        for object in objects {
             let key = Some(object.key.as_str());
-            key > self.after.as_deref() && self.until.as_deref().is_none_or(|until| object.key.as_str() <= until)
-        };
-        let item = |object| Item { source: self.source.index, origin: Origin::Listing, object };
-        let mut items = objects.into_iter().filter(inside).map(item).peekable();
-        while items.peek().is_some() {
-            let items = items.by_ref().take(CHUNK).collect();
-            self.out.send(Yield::Items { range: self.index, items }).await.map_err(|_| Closed)?;
+            let inside = key > self.after.as_deref() && self.until.as_deref().is_none_or(|until| key <= Some(until));
+            if !inside {
+                continue;
+            }
+            let mut item = Item::listed(self.source.index, object);
+            if let Some(beside) = &mut self.beside {
+                item.beside = beside.look(&item.object.key).await?;
+            }
+            items.push(item);
+            if items.len() == CHUNK && self.emit(&mut items).await.is_err() {
+                return Ok(Err(Closed));
+            }
         }
-        Ok(())
+        Ok(if items.is_empty() { Ok(()) } else { self.emit(&mut items).await })
+    }
+
+    async fn emit(&self, items: &mut Vec<Item>) -> Result<(), Closed> {
+        let items = std::mem::replace(items, Vec::with_capacity(CHUNK));
+        self.out.send(Yield::Items { range: self.index, items }).await.map_err(|_| Closed)
     }
 
     /// Asks once for the folders behind `last` and cuts the range by them. That it cannot be asked
@@ -200,7 +217,7 @@ fn lies(code: &str, what: &str, key: &str) -> RequestError {
 
 /// The longest beginning of `key` that XML 1.0 can carry: S3 refuses others in `start-after`.
 /// Every key behind `key` is behind it, too.
-fn carried_by_xml(key: &str) -> &str {
+pub(super) fn carried_by_xml(key: &str) -> &str {
     let carried =
         |c: char| matches!(c, '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}' | '\u{10000}'..);
     let noncharacter = |c: char| u32::from(c) & 0xfffe == 0xfffe;
@@ -214,7 +231,7 @@ mod tests {
     use super::*;
 
     fn page(keys: &[&str], truncated: bool, token: Option<&str>) -> Page {
-        let objects = keys.iter().map(|&key| Object { key: key.to_owned(), size: 1 }).collect();
+        let objects = keys.iter().map(|&key| Object::new(key, 1)).collect();
         Page { objects, truncated, next_token: token.map(str::to_owned), ..Page::default() }
     }
 

@@ -3,6 +3,7 @@
 //! A range is worked through by one task, which sends what it finds through a bounded channel:
 //! the first objects are on their way before the second page is asked for.
 
+mod beside;
 mod cuts;
 mod listing;
 mod replay;
@@ -10,6 +11,7 @@ mod replay;
 use crate::model::{Item, Location, Position, RequestError};
 use crate::store::Bucket;
 
+pub use beside::DestSide;
 pub use listing::list;
 pub use replay::replay;
 
@@ -26,6 +28,10 @@ pub struct Source {
     pub bucket: Bucket,
     /// What is meant in it.
     pub location: Location,
+    /// Which version of its one object, where that is said.
+    pub version_id: Option<String>,
+    /// Where its copies go, if what is there matters.
+    pub beside: Option<DestSide>,
 }
 
 /// What a task that works through a range sends. `range` is the job's index of it.

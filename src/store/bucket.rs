@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use aws_sdk_s3::types::RequestPayer;
 
+use super::CustomerKey;
+use super::checksums::Negotiated;
 use crate::model::{Class, Operation, RequestError};
 use crate::pace::Pacer;
 
@@ -21,6 +23,14 @@ pub struct Bucket {
     pub(super) pacer: Arc<Pacer>,
     /// Whether its listings are really encoded where they say so; unset while not known.
     pub(super) encodes_keys: Arc<OnceLock<bool>>,
+    /// Whether reads may ask for checksums.
+    pub(super) reads_checksums: Arc<Negotiated>,
+    /// Whether writes may carry checksums.
+    pub(super) writes_checksums: Arc<Negotiated>,
+    /// The key of SSE-C that its objects are, or will be, encrypted with.
+    pub(super) customer_key: Option<CustomerKey>,
+    /// Whether requests go over TLS, which protects their bodies.
+    pub(super) tls: bool,
     /// Whether some request with this end's credentials has succeeded.
     pub(super) works: Arc<AtomicBool>,
 }

@@ -19,7 +19,7 @@ use aws_types::service_config::ServiceConfigKey;
 
 use super::error::chain;
 use super::wire::{BoundedAnswer, EmptyBodyLength, WholeXml};
-use super::{Bucket, head::BucketAnswer};
+use super::{Bucket, CustomerKey, head::BucketAnswer};
 use crate::model::{Error, RequestError};
 use crate::pace::Pacer;
 
@@ -58,6 +58,8 @@ pub struct EndConfig {
     pub addressing: Addressing,
     /// The account that must own the bucket (`x-amz-expected-bucket-owner`).
     pub expected_bucket_owner: Option<String>,
+    /// The key of SSE-C.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// One end of a job: credentials and an endpoint, ready to open buckets.
@@ -137,6 +139,10 @@ impl End {
             expected_owner: self.config.expected_bucket_owner.clone(),
             pacer: Arc::clone(pacer),
             encodes_keys: Arc::default(),
+            reads_checksums: Arc::default(),
+            writes_checksums: Arc::default(),
+            customer_key: self.config.customer_key.clone(),
+            tls: self.endpoint_url().is_none_or(|url| url.starts_with("https://")),
             works: Arc::clone(&self.works),
         }
     }
@@ -149,6 +155,9 @@ impl End {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // Checksums are ours, too: the SDK would add its own to what carries none.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .use_arn_region(true)
             .force_path_style(self.path_style())
             .interceptor(EmptyBodyLength)
@@ -156,12 +165,6 @@ impl End {
             .interceptor(WholeXml);
         if let Some(url) = self.endpoint_url() {
             config = config.endpoint_url(url);
-        }
-        if self.endpoint().is_some() {
-            // Many imitators of S3 refuse the checksums that the SDK adds by default.
-            config = config
-                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         }
         if self.config.no_sign_request {
             config = config.allow_no_auth();

@@ -1,34 +1,63 @@
 //! CopyObject: the store copies by itself.
 
-use super::Bucket;
+use aws_sdk_s3::types::ChecksumType;
+
+use super::attributes::{RequestHeaders, with_headers};
 use super::error::{malformed, translate};
 use super::keys::copy_source;
-use crate::model::{Operation, RequestError};
+use super::put::is_opaque;
+use super::{Attributes, Bucket};
+use crate::model::{Checksum, Object, Operation, RequestError, Written};
 use crate::pace::copy_allowance;
 
 impl Bucket {
-    /// Copies `key` of `source` to `dest_key` here, with its headers, metadata and tags. The
-    /// request goes to this bucket's region with this bucket's credentials, which must be allowed
-    /// to read the source. `size` is the object's, in bytes, for the deadline.
+    /// Copies `object` of `source` to `dest_key` here; where `only_new`, only if there is nothing.
+    /// What `attributes` leave out is copied: headers, metadata and tags. The request goes to this
+    /// bucket's region with this bucket's credentials, which must be allowed to read the source.
     ///
     /// # Errors
     /// A 200 that carries an error, or no ETag, is an error too.
-    pub async fn copy_from(&self, source: &Self, key: &str, size: u64, dest_key: &str) -> Result<(), RequestError> {
-        let copy_source = copy_source(&source.name, key);
-        self.call(Operation::CopyObject, copy_allowance(size), || async {
+    pub async fn copy_from(
+        &self,
+        source: &Self,
+        object: &Object,
+        dest_key: &str,
+        attributes: &Attributes,
+        only_new: bool,
+    ) -> Result<Written, RequestError> {
+        let copy_source = copy_source(&source.name, &object.key, object.version_id.as_deref());
+        let mut headers = attributes.to_request(true);
+        headers.extend(self.copy_headers(source));
+        let headers = &headers;
+        self.call(Operation::CopyObject, copy_allowance(object.size), || async {
             let request = self.client.copy_object().bucket(&self.name).key(dest_key).copy_source(&copy_source);
-            let answer = request
+            let request = request
+                .set_if_none_match(only_new.then(|| "*".to_owned()))
                 .set_request_payer(source.payer().or_else(|| self.payer()))
                 .set_expected_bucket_owner(self.expected_owner.clone())
-                .set_expected_source_bucket_owner(source.expected_owner.clone())
-                .send()
-                .await
-                .map_err(|error| translate(Operation::CopyObject, error))?;
-            match answer.copy_object_result().and_then(|result| result.e_tag()) {
-                Some(_) => Ok(()),
-                None => Err(malformed(Operation::CopyObject, "ETag")),
-            }
+                .set_expected_source_bucket_owner(source.expected_owner.clone());
+            let sent = if headers.is_empty() {
+                request.send().await
+            } else {
+                request.customize().mutate_request(with_headers(headers.clone())).send().await
+            };
+            let answer = sent.map_err(|error| translate(Operation::CopyObject, error))?;
+            let result = answer.copy_object_result().ok_or_else(|| malformed(Operation::CopyObject, "ETag"))?;
+            let is_whole = result.checksum_type().is_none_or(|kind| *kind == ChecksumType::FullObject);
+            Ok(Written {
+                etag: Some(result.e_tag().ok_or_else(|| malformed(Operation::CopyObject, "ETag"))?.to_owned()),
+                version_id: answer.version_id().map(str::to_owned),
+                checksum: result.checksum_crc64_nvme().filter(|_| is_whole).and_then(Checksum::parse),
+                has_opaque_etag: is_opaque(answer.server_side_encryption(), answer.sse_customer_algorithm().is_some()),
+            })
         })
         .await
+    }
+
+    /// The keys of SSE-C for a copy from `source` to here.
+    pub(super) fn copy_headers(&self, source: &Self) -> RequestHeaders {
+        let from = source.customer_key.iter().flat_map(|key| key.to_copy_request());
+        let to = self.customer_key.iter().flat_map(|key| key.to_request());
+        from.chain(to).collect()
     }
 }

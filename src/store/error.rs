@@ -34,6 +34,7 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         | "XAmzContentChecksumMismatch" => Class::Transient,
         "NoSuchKey" | "NoSuchVersion" => Class::Missing,
         "AccessDenied" | "Forbidden" => Class::Denied,
+        "PreconditionFailed" => Class::Unmet,
         "NotImplemented" => Class::Permanent,
         "NoSuchBucket"
         | "InvalidAccessKeyId"
@@ -52,6 +53,7 @@ fn classify(code: Option<&str>, status: u16) -> Class {
             // An answer that says it succeeded, and could not be understood.
             200..=299 | 408 => Class::Transient,
             301 => Class::Fatal,
+            412 => Class::Unmet,
             501 => Class::Permanent,
             500..=599 => Class::Transient,
             404 if code.is_none_or(|code| code == "NotFound") => Class::Missing,

@@ -1,25 +1,33 @@
-//! GetObject and GetObjectTagging: a whole object into memory.
+//! GetObject, GetObjectTagging and GetObjectAcl: an object, or a range of it, into memory.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{Grantee, Type};
 use bytes::{Bytes, BytesMut};
 
+use super::attributes::{RequestHeaders, with_headers};
+use super::checksums::compare;
 use super::error::{chain, malformed, translate};
-use super::{Bucket, Headers};
-use crate::model::{Class, Operation, RequestError};
+use super::head::head_of_get;
+use super::{Acl, Bucket, Head};
+use crate::model::{Checksum, Checksummer, Class, Operation, RequestError, Revision};
 use crate::pace::transfer_allowance;
+
+/// How long a body may pause. *Source:* the grace of the AWS SDK's stalled-stream protection is 20 s.
+const BODY_PAUSE: Duration = Duration::from_secs(20);
 
 /// An object that was read.
 #[derive(Clone, Debug)]
 pub struct Fetched {
     /// Its bytes.
     pub body: Bytes,
+    /// Their checksum, computed as they came.
+    pub checksum: Checksum,
     /// What describes them.
-    pub headers: Headers,
-    /// How many tags it has; they are read apart.
-    pub tag_count: usize,
+    pub head: Head,
 }
 
 impl Bucket {
@@ -27,33 +35,124 @@ impl Bucket {
     /// where the object is being replaced. At most `limit` bytes; `None` if the object has more.
     ///
     /// # Errors
-    /// A body that ends early is an error, and so are user metadata that the SDK cannot read: a
-    /// copy would lose them.
-    pub async fn get(&self, key: &str, limit: u64) -> Result<Option<Fetched>, RequestError> {
-        self.call(Operation::GetObject, transfer_allowance(limit), || async {
-            let request = self.client.get_object().bucket(&self.name).key(key);
-            let answer = request
-                .set_request_payer(self.payer())
-                .set_expected_bucket_owner(self.expected_owner.clone())
-                .send()
+    /// A body that ends early or is not what the store's checksum says.
+    pub async fn get(&self, key: &str, version_id: Option<&str>, limit: u64) -> Result<Option<Fetched>, RequestError> {
+        self.reads_checksums
+            .call(|checksum| async move {
+                self.call(Operation::GetObject, transfer_allowance(limit), || async {
+                    let request = self.client.get_object().bucket(&self.name).key(key);
+                    let answer = request
+                        .set_version_id(version_id.map(str::to_owned))
+                        .set_request_payer(self.payer())
+                        .set_expected_bucket_owner(self.expected_owner.clone())
+                        .customize()
+                        .mutate_request(with_headers(self.read_headers(checksum)))
+                        .send()
+                        .await
+                        .map_err(|error| translate(Operation::GetObject, error))?;
+                    let head = head_of_get(&answer)?;
+                    if head.revision.size > limit {
+                        return Ok(None);
+                    }
+                    let (body, checksum) = self.collect(answer.body, head.revision.size).await?;
+                    compare(Operation::GetObject, head.checksum, Some(checksum))?;
+                    Ok(Some(Fetched { body, checksum, head }))
+                })
                 .await
-                .map_err(|error| translate(Operation::GetObject, error))?;
-            read(answer, limit, self.pacer.request_timeout()).await
+            })
+            .await
+    }
+
+    /// Reads a range of bytes of one state of `key`.
+    ///
+    /// # Errors
+    /// [`Class::Unmet`] where the object is another one by now; a body that ends early.
+    pub async fn get_range(
+        &self,
+        key: &str,
+        revision: &Revision,
+        range: &Range<u64>,
+    ) -> Result<(Bytes, Checksum), RequestError> {
+        let length = range.end - range.start;
+        self.call(Operation::GetObject, transfer_allowance(length), || async {
+            let answer = self.open_range(key, revision, range).await?;
+            self.collect(answer.body, length).await
         })
         .await
+    }
+
+    /// Reads a range of bytes of one state of `key` only for its checksum, holding none of it.
+    ///
+    /// # Errors
+    /// Those of [`Bucket::get_range`].
+    pub async fn checksum_of(
+        &self,
+        key: &str,
+        revision: &Revision,
+        range: &Range<u64>,
+    ) -> Result<Checksum, RequestError> {
+        let length = range.end - range.start;
+        self.call(Operation::GetObject, transfer_allowance(length), || async {
+            let mut body = self.open_range(key, revision, range).await?.body;
+            let (mut checksum, mut read) = (Checksummer::default(), 0);
+            while let Some(chunk) = self.next_chunk(&mut body).await? {
+                checksum.update(&chunk);
+                read += chunk.len() as u64;
+            }
+            if read == length {
+                Ok(checksum.finish())
+            } else {
+                Err(broken(format!("the body has {read} of {length} bytes")))
+            }
+        })
+        .await
+    }
+
+    /// The head of the answer to a ranged GetObject. Sent as it is: the caller holds the permit.
+    pub(super) async fn open_range(
+        &self,
+        key: &str,
+        revision: &Revision,
+        range: &Range<u64>,
+    ) -> Result<GetObjectOutput, RequestError> {
+        let request = self.client.get_object().bucket(&self.name).key(key);
+        let answer = request
+            .range(format!("bytes={}-{}", range.start, range.end - 1))
+            .if_match(&revision.etag)
+            .set_version_id(revision.version_id.clone())
+            .set_request_payer(self.payer())
+            .set_expected_bucket_owner(self.expected_owner.clone())
+            .customize()
+            .mutate_request(with_headers(self.read_headers(false)))
+            .send()
+            .await
+            .map_err(|error| translate(Operation::GetObject, error))?;
+        // A server without conditions would answer with whatever is there now.
+        if answer.e_tag().is_some_and(|etag| etag != revision.etag) {
+            let message = "the object was replaced while it was read";
+            return Err(RequestError::local(Operation::GetObject, Class::Unmet, "PreconditionFailed", message));
+        }
+        let expected = format!("bytes {}-{}/{}", range.start, range.end - 1, revision.size);
+        match answer.content_range() {
+            Some(said) if said == expected => Ok(answer),
+            _ => Err(malformed(Operation::GetObject, "Content-Range as asked")),
+        }
     }
 
     /// The `count` tags of `key`; none are not asked for.
     ///
     /// # Errors
     /// An answer with fewer tags is an error.
-    pub async fn tags(&self, key: &str, count: usize) -> Result<Vec<(String, String)>, RequestError> {
-        if count == 0 {
-            return Ok(Vec::new());
-        }
+    pub async fn tags(
+        &self,
+        key: &str,
+        version_id: Option<&str>,
+        count: usize,
+    ) -> Result<Vec<(String, String)>, RequestError> {
         self.call(Operation::GetObjectTagging, Duration::ZERO, || async {
             let request = self.client.get_object_tagging().bucket(&self.name).key(key);
             let answer = request
+                .set_version_id(version_id.map(str::to_owned))
                 .set_request_payer(self.payer())
                 .set_expected_bucket_owner(self.expected_owner.clone())
                 .send()
@@ -66,52 +165,81 @@ impl Bucket {
         })
         .await
     }
-}
 
-async fn read(answer: GetObjectOutput, limit: u64, pause: Duration) -> Result<Option<Fetched>, RequestError> {
-    let operation = Operation::GetObject;
-    if answer.e_tag().is_none() {
-        return Err(malformed(operation, "ETag"));
+    /// Who may do what with `key`.
+    ///
+    /// # Errors
+    /// A grant that cannot be given again.
+    pub async fn acl(&self, key: &str, version_id: Option<&str>) -> Result<Acl, RequestError> {
+        let operation = Operation::GetObjectAcl;
+        self.call(operation, Duration::ZERO, || async {
+            let request = self.client.get_object_acl().bucket(&self.name).key(key);
+            let answer = request
+                .set_version_id(version_id.map(str::to_owned))
+                .set_request_payer(self.payer())
+                .set_expected_bucket_owner(self.expected_owner.clone())
+                .send()
+                .await
+                .map_err(|error| translate(operation, error))?;
+            let grants = answer.grants().iter().map(|grant| {
+                let permission = grant.permission().map(|permission| permission.as_str().to_owned());
+                permission.zip(grant.grantee().and_then(grantee)).ok_or_else(|| malformed(operation, "known grantee"))
+            });
+            Ok(Acl::Grants(grants.collect::<Result<_, _>>()?))
+        })
+        .await
     }
-    let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
-    let Some(length) = length else { return Err(malformed(operation, "Content-Length")) };
-    if length > limit {
-        return Ok(None);
-    }
-    if answer.missing_meta().is_some_and(|missing| missing > 0) {
-        let message = "the object has user metadata that HTTP headers cannot carry";
-        return Err(RequestError::local(operation, Class::Permanent, "UnreadableMetadata", message));
-    }
-    let headers = Headers {
-        content_type: answer.content_type,
-        content_encoding: answer.content_encoding,
-        content_disposition: answer.content_disposition,
-        content_language: answer.content_language,
-        cache_control: answer.cache_control,
-        expires: answer.expires_string,
-        metadata: answer.metadata.unwrap_or_default(),
-    };
-    let tag_count = answer.tag_count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
-    let body = collect(answer.body, length, pause).await?;
-    Ok(Some(Fetched { body, headers, tag_count }))
-}
 
-/// Reads a body of exactly `length` bytes that never pauses for longer than `pause`.
-async fn collect(mut stream: ByteStream, length: u64, pause: Duration) -> Result<Bytes, RequestError> {
-    let broken =
-        |message: String| RequestError::local(Operation::GetObject, Class::Transient, "IncompleteBody", message);
-    let capacity = usize::try_from(length).map_err(|_| broken(format!("{length} bytes do not fit this machine")))?;
-    let mut body = BytesMut::with_capacity(capacity);
-    let stalled = |_| broken(format!("the body stalled for {} s", pause.as_secs_f64()));
-    while let Some(chunk) = tokio::time::timeout(pause, stream.next()).await.map_err(stalled)? {
-        let chunk = chunk.map_err(|error| broken(chain(&error)))?;
-        if chunk.len() > capacity - body.len() {
-            return Err(broken(format!("the body is longer than the {length} bytes it said")));
+    /// Reads a body of exactly `length` bytes that never pauses for long, and its checksum.
+    async fn collect(&self, mut stream: ByteStream, length: u64) -> Result<(Bytes, Checksum), RequestError> {
+        let capacity =
+            usize::try_from(length).map_err(|_| broken(format!("{length} bytes do not fit this machine")))?;
+        let mut body = BytesMut::with_capacity(capacity);
+        let mut checksum = Checksummer::default();
+        while let Some(chunk) = self.next_chunk(&mut stream).await? {
+            if chunk.len() > capacity - body.len() {
+                return Err(broken(format!("the body is longer than the {length} bytes it said")));
+            }
+            checksum.update(&chunk);
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
+        if body.len() < capacity {
+            return Err(broken(format!("the body ended after {} of {length} bytes", body.len())));
+        }
+        Ok((body.freeze(), checksum.finish()))
     }
-    if body.len() < capacity {
-        return Err(broken(format!("the body ended after {} of {length} bytes", body.len())));
+
+    /// The next bytes of a body.
+    ///
+    /// # Errors
+    /// A body that stalls or breaks.
+    pub(super) async fn next_chunk(&self, stream: &mut ByteStream) -> Result<Option<Bytes>, RequestError> {
+        let pause = BODY_PAUSE.min(self.pacer.request_timeout());
+        let next = tokio::time::timeout(pause, stream.next());
+        let chunk = next.await.map_err(|_| broken(format!("the body stalled for {} s", pause.as_secs_f64())))?;
+        chunk.transpose().map_err(|error| broken(chain(&error)))
     }
-    Ok(body.freeze())
+
+    /// Headers of a request that reads an object.
+    pub(super) fn read_headers(&self, checksum: bool) -> RequestHeaders {
+        let mut headers = self.customer_key.as_ref().map(|key| key.to_request()).unwrap_or_default();
+        if checksum {
+            headers.push(("x-amz-checksum-mode".to_owned(), "ENABLED".to_owned()));
+        }
+        headers
+    }
+}
+
+/// The error of a body that is not whole.
+pub(super) fn broken(message: String) -> RequestError {
+    RequestError::local(Operation::GetObject, Class::Transient, "IncompleteBody", message)
+}
+
+fn grantee(grantee: &Grantee) -> Option<String> {
+    match grantee.r#type() {
+        Type::CanonicalUser => grantee.id().map(|id| format!("id=\"{id}\"")),
+        Type::Group => grantee.uri().map(|uri| format!("uri=\"{uri}\"")),
+        Type::AmazonCustomerByEmail => grantee.email_address().map(|email| format!("emailAddress=\"{email}\"")),
+        _ => None,
+    }
 }

@@ -1,15 +1,20 @@
-//! HeadBucket and HeadObject.
+//! HeadBucket and HeadObject: what is there, and what describes it.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_bucket::{HeadBucketError, HeadBucketOutput};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::{ChecksumType, ObjectLockLegalHoldStatus};
 use aws_smithy_runtime_api::http::Response;
+use aws_smithy_types::date_time::Format;
 
+use super::attributes::with_headers;
 use super::error::{malformed, translate};
-use super::{Bucket, PageRequest};
-use crate::model::{Object, Operation, RequestError};
+use super::{Bucket, Encryption, Headers, Lock, PageRequest};
+use crate::model::{Checksum, Class, Object, Operation, RequestError, Revision};
 use crate::pace::RetryPolicy;
 
 /// The header in which S3 tells a bucket's region, on errors too.
@@ -24,6 +29,97 @@ pub(super) enum BucketAnswer {
     Here,
     /// In this other region.
     In(String),
+}
+
+/// An object without its bytes.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Which state of the object this is.
+    pub revision: Revision,
+    /// When it was written: seconds since 1970.
+    pub last_modified: i64,
+    /// What describes its bytes.
+    pub headers: Headers,
+    /// Whether some of its user metadata cannot be in HTTP headers: a copy would lose them.
+    pub has_unreadable_metadata: bool,
+    /// How many tags it has, as far as we may know; they are read apart.
+    pub tag_count: usize,
+    /// The storage class; `None` for `STANDARD`.
+    pub storage_class: Option<String>,
+    /// How it is encrypted.
+    pub encryption: Encryption,
+    /// Whether its entity tag is no MD5, because of its encryption (SSE-KMS, SSE-C).
+    pub has_opaque_etag: bool,
+    /// What keeps it from being deleted.
+    pub lock: Lock,
+    /// The checksum of all its bytes, where the store has one.
+    pub checksum: Option<Checksum>,
+}
+
+impl Head {
+    /// As a listing would show it.
+    pub fn object(&self, key: &str) -> Object {
+        Object {
+            etag: Some(self.revision.etag.clone()),
+            last_modified: Some(self.last_modified),
+            storage_class: self.storage_class.clone(),
+            version_id: self.revision.version_id.clone(),
+            ..Object::new(key, self.revision.size)
+        }
+    }
+}
+
+/// HeadObject and GetObject answer with the same headers.
+macro_rules! head_of {
+    ($name:ident, $answer:ty, $operation:expr) => {
+        pub(super) fn $name(answer: &$answer) -> Result<Head, RequestError> {
+            let malformed = |what| malformed($operation, what);
+            let size = answer.content_length().and_then(|length| u64::try_from(length).ok());
+            let version_id = answer.version_id().filter(|id| *id != "null").map(str::to_owned);
+            let is_kms = answer.server_side_encryption().is_some_and(|sse| sse.as_str().starts_with("aws:kms"));
+            let is_whole = answer.checksum_type().is_none_or(|kind| *kind == ChecksumType::FullObject);
+            let until = answer.object_lock_retain_until_date().and_then(|date| date.fmt(Format::DateTime).ok());
+            Ok(Head {
+                revision: Revision {
+                    size: size.ok_or_else(|| malformed("Content-Length"))?,
+                    etag: answer.e_tag().ok_or_else(|| malformed("ETag"))?.to_owned(),
+                    version_id,
+                },
+                last_modified: answer.last_modified().map_or(0, |date| date.secs()),
+                headers: Headers {
+                    content_type: answer.content_type.clone(),
+                    content_encoding: answer.content_encoding.clone(),
+                    content_disposition: answer.content_disposition.clone(),
+                    content_language: answer.content_language.clone(),
+                    cache_control: answer.cache_control.clone(),
+                    expires: answer.expires_string.clone(),
+                    metadata: answer.metadata.clone().unwrap_or_default(),
+                },
+                has_unreadable_metadata: answer.missing_meta().is_some_and(|missing| missing > 0),
+                tag_count: answer.tag_count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default(),
+                storage_class: class_name(answer.storage_class().map(|class| class.as_str())),
+                encryption: Encryption {
+                    algorithm: answer.server_side_encryption().map(|sse| sse.as_str().to_owned()),
+                    kms_key_id: answer.ssekms_key_id.clone(),
+                    bucket_key: answer.bucket_key_enabled,
+                },
+                has_opaque_etag: is_kms || answer.sse_customer_algorithm().is_some(),
+                lock: Lock {
+                    retention: answer.object_lock_mode().map(|mode| mode.as_str().to_owned()).zip(until),
+                    legal_hold: answer.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On),
+                },
+                checksum: answer.checksum_crc64_nvme().filter(|_| is_whole).and_then(Checksum::parse),
+            })
+        }
+    };
+}
+
+head_of!(head_of_head, HeadObjectOutput, Operation::HeadObject);
+head_of!(head_of_get, GetObjectOutput, Operation::GetObject);
+
+/// The name of a storage class; that of the default is left out.
+pub(super) fn class_name(class: Option<&str>) -> Option<String> {
+    class.filter(|class| !class.is_empty() && *class != "STANDARD").map(str::to_owned)
 }
 
 impl Bucket {
@@ -66,24 +162,62 @@ impl Bucket {
         }
     }
 
-    /// The object as it is now.
+    /// The object as it is now, or one version of it.
     ///
     /// # Errors
-    /// [`Class::Missing`](crate::model::Class::Missing) where there is none.
-    pub async fn head(&self, key: &str) -> Result<Object, RequestError> {
-        self.call(Operation::HeadObject, Duration::ZERO, || async {
-            let request = self.client.head_object().bucket(&self.name).key(key);
-            let answer = request
-                .set_request_payer(self.payer())
-                .set_expected_bucket_owner(self.expected_owner.clone())
-                .send()
+    /// [`Class::Missing`] where there is none.
+    pub async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Head, RequestError> {
+        self.reads_checksums
+            .call(|checksum| async move {
+                self.call(Operation::HeadObject, Duration::ZERO, || async {
+                    let request = self.client.head_object().bucket(&self.name).key(key);
+                    let answer = request
+                        .set_version_id(version_id.map(str::to_owned))
+                        .set_request_payer(self.payer())
+                        .set_expected_bucket_owner(self.expected_owner.clone())
+                        .customize()
+                        .mutate_request(with_headers(self.read_headers(checksum)))
+                        .send()
+                        .await
+                        .map_err(|error| translate(Operation::HeadObject, error))?;
+                    head_of_head(&answer)
+                })
                 .await
-                .map_err(|error| translate(Operation::HeadObject, error))?;
-            let size = answer.content_length().and_then(|length| u64::try_from(length).ok());
-            let size = size.ok_or_else(|| malformed(Operation::HeadObject, "Content-Length"))?;
-            Ok(Object { key: key.to_owned(), size })
-        })
-        .await
+            })
+            .await
+    }
+
+    /// How large the first part of an object of several parts is, and how many there are; `None`
+    /// where the server does not say.
+    ///
+    /// # Errors
+    /// [`Class::Missing`] where there is no such object, [`Class::Unmet`] where it is another one.
+    pub async fn parts_of(&self, key: &str, revision: &Revision) -> Result<Option<(u64, u64)>, RequestError> {
+        let answer = self
+            .call(Operation::HeadObject, Duration::ZERO, || async {
+                let request = self.client.head_object().bucket(&self.name).key(key).part_number(1);
+                request
+                    .if_match(&revision.etag)
+                    .set_version_id(revision.version_id.clone())
+                    .set_request_payer(self.payer())
+                    .set_expected_bucket_owner(self.expected_owner.clone())
+                    .customize()
+                    .mutate_request(with_headers(self.read_headers(false)))
+                    .send()
+                    .await
+                    .map_err(|error| translate(Operation::HeadObject, error))
+            })
+            .await;
+        match answer {
+            Ok(answer) => {
+                let first = answer.content_length().and_then(|length| u64::try_from(length).ok());
+                let count = answer.parts_count().and_then(|count| u64::try_from(count).ok());
+                Ok(first.zip(count))
+            }
+            // A server that does not know of parts.
+            Err(error) if error.class == Class::Permanent => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the object is gone: asked of the listing, since a server that bends keys on their
@@ -92,12 +226,21 @@ impl Bucket {
     /// # Errors
     /// Those of ListObjectsV2.
     pub async fn is_gone(&self, key: &str) -> Result<bool, RequestError> {
+        self.find(key).await.map(|found| found.is_none())
+    }
+
+    /// The object as a listing shows it.
+    ///
+    /// # Errors
+    /// Those of ListObjectsV2.
+    pub async fn find(&self, key: &str) -> Result<Option<Object>, RequestError> {
         let page = self.list(&PageRequest { prefix: key, max_keys: Some(1), ..Default::default() }).await?;
         // The key would be the first of all that begin with it.
-        Ok(match page.objects.first() {
-            Some(object) => object.key != key,
-            None => !page.truncated,
-        })
+        match page.objects.into_iter().next() {
+            Some(object) => Ok((object.key == key).then_some(object)),
+            None if page.truncated => Err(malformed(Operation::ListObjectsV2, "key")),
+            None => Ok(None),
+        }
     }
 }
 

@@ -8,15 +8,16 @@ use crate::model::{Class, Operation, RequestError};
 /// All but RFC 3986's unreserved characters and the slash.
 const COPY_SOURCE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// All but RFC 3986's unreserved characters: for the `x-amz-tagging` header.
+/// All but RFC 3986's unreserved characters: for the `x-amz-tagging` header, and version ids.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The value of `x-amz-copy-source`, which the SDK sends as it is given. An access point is named
 /// by its ARN, with `/object/` before the key.
-pub(super) fn copy_source(bucket: &str, key: &str) -> String {
+pub(super) fn copy_source(bucket: &str, key: &str, version_id: Option<&str>) -> String {
     let middle = if bucket.starts_with("arn:") { "/object/" } else { "/" };
     let bucket = utf8_percent_encode(bucket, COPY_SOURCE);
-    format!("{bucket}{middle}{}", utf8_percent_encode(key, COPY_SOURCE))
+    let version = version_id.map(|id| format!("?versionId={}", utf8_percent_encode(id, QUERY))).unwrap_or_default();
+    format!("{bucket}{middle}{}{version}", utf8_percent_encode(key, COPY_SOURCE))
 }
 
 /// The value of `x-amz-tagging`: tags as a query string.
@@ -94,7 +95,7 @@ mod tests {
     use crate::model::Object;
 
     fn page(keys: &[&str]) -> Page {
-        let object = |key: &&str| Object { key: (*key).to_owned(), size: 0 };
+        let object = |key: &&str| Object::new(*key, 0);
         Page { objects: keys.iter().map(object).collect(), ..Page::default() }
     }
 
@@ -106,10 +107,10 @@ mod tests {
 
     #[test]
     fn a_copy_source_keeps_slashes_and_escapes_the_rest() {
-        assert_eq!(copy_source("b", "a/c++ é%?"), "b/a/c%2B%2B%20%C3%A9%25%3F");
-        assert_eq!(copy_source("b", "//./../x"), "b///./../x");
+        assert_eq!(copy_source("b", "a/c++ é%?", None), "b/a/c%2B%2B%20%C3%A9%25%3F");
+        assert_eq!(copy_source("b", "//./../x", Some("v+/1")), "b///./../x?versionId=v%2B%2F1");
         let arn = "arn:aws:s3:eu-west-1:1:accesspoint/ap";
-        assert_eq!(copy_source(arn, "k"), "arn%3Aaws%3As3%3Aeu-west-1%3A1%3Aaccesspoint/ap/object/k");
+        assert_eq!(copy_source(arn, "k", None), "arn%3Aaws%3As3%3Aeu-west-1%3A1%3Aaccesspoint/ap/object/k");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use aws_sdk_s3::types::EncodingType;
 
 use super::Bucket;
 use super::error::{malformed, translate};
+use super::head::class_name;
 use super::keys::{Evidence, decode, decode_page, evidence};
 use crate::model::{Class, Object, Operation, RequestError};
 
@@ -136,7 +137,12 @@ fn read(answer: ListObjectsV2Output) -> Result<Wire, RequestError> {
     let object = |object: aws_sdk_s3::types::Object| {
         let key = object.key.ok_or_else(|| malformed("Key"))?;
         let size = object.size.and_then(|size| u64::try_from(size).ok()).ok_or_else(|| malformed("Size"))?;
-        Ok(Object { key, size })
+        Ok(Object {
+            etag: object.e_tag,
+            last_modified: object.last_modified.map(|date| date.secs()),
+            storage_class: class_name(object.storage_class.as_ref().map(|class| class.as_str())),
+            ..Object::new(key, size)
+        })
     };
     let objects = answer.contents.into_iter().flatten().map(object).collect::<Result<_, RequestError>>()?;
     let folders = answer.common_prefixes.into_iter().flatten().filter_map(|folder| folder.prefix).collect();

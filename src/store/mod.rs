@@ -4,7 +4,9 @@
 //! One file for each family of S3 calls. Each call goes through the [`Pacer`](crate::pace::Pacer),
 //! so that no request of the program escapes retries and permits.
 
+mod attributes;
 mod bucket;
+mod checksums;
 mod connect;
 mod copy;
 mod error;
@@ -12,11 +14,19 @@ mod get;
 mod head;
 mod keys;
 mod list;
+mod multipart;
 mod put;
+mod stream;
+mod uploads;
 mod wire;
 
+pub use attributes::{Acl, Attributes, CustomerKey, Encryption, Headers, Lock};
 pub use bucket::Bucket;
+pub use checksums::mismatch;
 pub use connect::{Addressing, End, EndConfig};
 pub use get::Fetched;
+pub use head::Head;
 pub use list::{Page, PageRequest};
-pub use put::Headers;
+pub use multipart::{Created, ListedPart, PartRange, composite_etag};
+pub use stream::WINDOW;
+pub use uploads::{OpenUpload, UploadMarker};

@@ -1,84 +1,72 @@
 //! PutObject: a whole object from memory.
 
-use std::collections::HashMap;
-
 use aws_sdk_s3::primitives::ByteStream;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_sdk_s3::types::ServerSideEncryption;
 use bytes::Bytes;
 
-use super::Bucket;
+use super::attributes::{content_md5, with_headers};
+use super::checksums::compare;
 use super::error::{malformed, translate};
-use super::keys::tagging;
-use crate::model::{Operation, RequestError};
+use super::{Attributes, Bucket};
+use crate::model::{Checksum, Operation, RequestError, Written};
 use crate::pace::transfer_allowance;
 
-/// What describes an object's bytes and goes with them wherever they are copied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers {
-    /// `Content-Type`.
-    pub content_type: Option<String>,
-    /// `Content-Encoding`.
-    pub content_encoding: Option<String>,
-    /// `Content-Disposition`.
-    pub content_disposition: Option<String>,
-    /// `Content-Language`.
-    pub content_language: Option<String>,
-    /// `Cache-Control`.
-    pub cache_control: Option<String>,
-    /// `Expires`, as the server says it.
-    pub expires: Option<String>,
-    /// `x-amz-meta-*`, without that prefix.
-    pub metadata: HashMap<String, String>,
-}
-
 impl Bucket {
-    /// Writes `body` to `key`, with its headers and tags.
+    /// Writes `body`, whose checksum is given, to `key`; where `only_new`, only if there is nothing.
+    /// The store checks the CRC-64, or an MD5 where it refuses that. What comes back tells whether
+    /// it did.
     ///
     /// # Errors
-    /// A 200 without an ETag is an error.
+    /// A 200 without an ETag is an error, and so is one with another checksum.
     pub async fn put(
         &self,
         key: &str,
         body: &Bytes,
-        headers: &Headers,
-        tags: &[(String, String)],
-    ) -> Result<(), RequestError> {
+        checksum: Checksum,
+        attributes: &Attributes,
+        only_new: bool,
+    ) -> Result<Written, RequestError> {
         let operation = Operation::PutObject;
-        let tagging = (!tags.is_empty()).then(|| tagging(tags));
-        self.call(operation, transfer_allowance(body.len() as u64), || async {
-            let request = self.client.put_object().bucket(&self.name).key(key);
-            let answer = request
-                .body(ByteStream::from(body.clone()))
-                .set_content_type(headers.content_type.clone())
-                .set_content_encoding(headers.content_encoding.clone())
-                .set_content_disposition(headers.content_disposition.clone())
-                .set_content_language(headers.content_language.clone())
-                .set_cache_control(headers.cache_control.clone())
-                .set_metadata(Some(headers.metadata.clone()))
-                .set_tagging(tagging.clone())
-                .set_request_payer(self.payer())
-                .set_expected_bucket_owner(self.expected_owner.clone())
-                .customize()
-                .mutate_request(with_expires(headers.expires.clone()))
-                .send()
+        let attributes = attributes.to_request(false);
+        let attributes = &attributes;
+        self.writes_checksums
+            .call(|with_crc| async move {
+                let md5 = (!with_crc).then(|| content_md5(body));
+                self.call(operation, transfer_allowance(body.len() as u64), || async {
+                    let mut headers = attributes.clone();
+                    headers.extend(self.customer_key.iter().flat_map(|key| key.to_request()));
+                    let request = self.client.put_object().bucket(&self.name).key(key);
+                    let request = request
+                        .body(ByteStream::from(body.clone()))
+                        .set_checksum_crc64_nvme(with_crc.then(|| checksum.to_string()))
+                        .set_content_md5(md5.clone())
+                        .set_if_none_match(only_new.then(|| "*".to_owned()))
+                        .set_request_payer(self.payer())
+                        .set_expected_bucket_owner(self.expected_owner.clone())
+                        .customize()
+                        .mutate_request(with_headers(headers));
+                    let request = if self.tls { request.disable_payload_signing() } else { request };
+                    let answer = request.send().await.map_err(|error| translate(operation, error))?;
+                    let confirmed = answer.checksum_crc64_nvme().and_then(Checksum::parse);
+                    compare(operation, Some(checksum), confirmed)?;
+                    Ok(Written {
+                        etag: Some(answer.e_tag().ok_or_else(|| malformed(operation, "ETag"))?.to_owned()),
+                        version_id: answer.version_id().map(str::to_owned),
+                        // A store that refuses the CRC-64 has checked the MD5.
+                        checksum: confirmed.or_else(|| (!with_crc).then_some(checksum)),
+                        has_opaque_etag: is_opaque(
+                            answer.server_side_encryption(),
+                            answer.sse_customer_algorithm().is_some(),
+                        ),
+                    })
+                })
                 .await
-                .map_err(|error| translate(operation, error))?;
-            match answer.e_tag() {
-                Some(_) => Ok(()),
-                None => Err(malformed(operation, "ETag")),
-            }
-        })
-        .await
+            })
+            .await
     }
 }
 
-/// Sets `Expires` as the source has it: the SDK would send only what it reads as a date, and `0` and
-/// `-1` are common.
-fn with_expires(expires: Option<String>) -> impl Fn(&mut HttpRequest) {
-    move |request| {
-        if let Some(expires) = &expires {
-            // A value that cannot be a header could not have been read from one.
-            let _ = request.headers_mut().try_insert("expires", expires.clone());
-        }
-    }
+/// Whether the entity tag of an object that is encrypted so is no MD5.
+pub(super) fn is_opaque(sse: Option<&ServerSideEncryption>, by_customer: bool) -> bool {
+    by_customer || sse.is_some_and(|sse| sse.as_str().starts_with("aws:kms"))
 }

@@ -1,0 +1,308 @@
+//! The parts of one object on their way: some in flight at once, each with a slot among the parts
+//! of all objects and, through this machine, with its bytes of the budget.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+
+use super::copy::{Copied, Copy, Plan, written_as};
+use super::evidence::{of_bytes, of_store_copy, parts_in};
+use super::route::Way;
+use super::{Steps, parts};
+use crate::model::{Checksum, Class, Evidence, Made, Operation, RequestError, Upload, UploadedPart, Written};
+use crate::pace::Reservation;
+use crate::store::{Bucket, Head, PartRange, WINDOW, mismatch};
+
+/// How often parts are read again to find those that came damaged.
+const RECHECKS: u32 = 5;
+
+/// What the tasks of an object share.
+#[derive(Debug)]
+struct Route {
+    source: Bucket,
+    key: String,
+    dest: Bucket,
+    dest_key: String,
+    way: Way,
+    /// Parts are streamed, as they are too large for memory.
+    streamed: bool,
+    /// The upload, without its parts.
+    upload: Upload,
+}
+
+/// What a part needs to be under way.
+type Slot = (OwnedSemaphorePermit, Option<Reservation>);
+
+type NextSlot<'a> = Pin<Box<dyn Future<Output = Result<Slot, RequestError>> + Send + 'a>>;
+
+/// The parts of one object.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    route: Arc<Route>,
+    dest_key: String,
+    upload: Upload,
+    way: Way,
+}
+
+impl Transfer {
+    /// Of `key`, into `upload`, which may have parts already.
+    pub(super) fn new(copy: &Copy, plan: &Plan<'_>, key: &str, upload: Upload) -> Self {
+        let route = Route {
+            source: plan.source.clone(),
+            key: key.to_owned(),
+            dest: copy.dest.clone(),
+            dest_key: plan.dest_key.clone(),
+            way: plan.way,
+            streamed: upload.part_size > copy.largest_in_memory(),
+            upload: Upload { parts: std::collections::BTreeMap::new(), ..upload.clone() },
+        };
+        Self { route: Arc::new(route), dest_key: plan.dest_key.clone(), upload, way: plan.way }
+    }
+
+    /// Sends what is missing, checks the whole, and completes the upload.
+    pub(super) async fn run(&mut self, copy: &Copy, head: &Head, steps: &Steps) -> Result<Written, RequestError> {
+        self.fill(copy, steps).await?;
+        for recheck in 0.. {
+            let (Some(ours), Some(source)) = (self.checksum(), head.checksum) else { break };
+            if ours == source {
+                break;
+            }
+            if self.way == Way::Server || recheck == RECHECKS {
+                return Err(mismatch(Operation::UploadPart, source, ours));
+            }
+            tracing::debug!(key = self.route.key, "the parts do not make the object: they are read again");
+            self.recheck(copy).await?;
+            self.fill(copy, steps).await?;
+        }
+        self.complete(copy, head).await
+    }
+
+    /// The checksum of the whole, where those of all parts are known.
+    fn checksum(&self) -> Option<Checksum> {
+        let mut whole = Checksum::EMPTY;
+        for (number, part) in &self.upload.parts {
+            let bytes = self.bytes(*number);
+            whole = whole.followed_by(part.checksum?, bytes.end - bytes.start);
+        }
+        Some(whole)
+    }
+
+    fn bytes(&self, number: u16) -> std::ops::Range<u64> {
+        parts::bytes(self.upload.of.size, self.upload.part_size, number)
+    }
+
+    fn numbers(&self) -> std::ops::RangeInclusive<u16> {
+        1..=parts::count(self.upload.of.size, self.upload.part_size)
+    }
+
+    /// Sends the parts that are missing. After the first that fails no more are begun, and those in
+    /// flight end.
+    async fn fill(&mut self, copy: &Copy, steps: &Steps) -> Result<(), RequestError> {
+        let missing: Vec<u16> = self.numbers().filter(|number| !self.upload.parts.contains_key(number)).collect();
+        let mut missing = missing.into_iter().peekable();
+        let mut in_flight = JoinSet::new();
+        let mut slot: Option<NextSlot<'_>> = None;
+        let mut failed = None;
+        loop {
+            if failed.is_some() {
+                slot = None;
+            } else if let (None, Some(number)) = (&slot, missing.peek()) {
+                slot = Some(Box::pin(self.slot(copy, *number)));
+            }
+            let waits = slot.is_some();
+            tokio::select! {
+                biased;
+                Some(ended) = in_flight.join_next(), if !in_flight.is_empty() => match ended {
+                    Ok((number, Ok(part))) => {
+                        steps.uploaded(number, &part).await;
+                        self.upload.parts.insert(number, part);
+                    }
+                    Ok((_, Err(error))) => failed = Some(failed.unwrap_or(error)),
+                    Err(error) => failed = Some(failed.unwrap_or_else(|| ended_badly(&error))),
+                },
+                // Kept over the turns of the loop, so as not to lose its place in the queue.
+                got = async { slot.as_mut()?.await.into() }, if waits => {
+                    slot = None;
+                    match (got, missing.next()) {
+                        (Some(Ok(held)), Some(number)) => {
+                            let route = Arc::clone(&self.route);
+                            let part = PartRange { number, bytes: self.bytes(number) };
+                            in_flight.spawn(async move {
+                                let sent = route.send(&part).await;
+                                drop(held);
+                                (part.number, sent)
+                            });
+                        }
+                        (Some(Err(error)), _) => failed = Some(error),
+                        _ => {}
+                    }
+                }
+                else => break,
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Waits until the part may be under way.
+    fn slot<'a>(&self, copy: &'a Copy, number: u16) -> impl Future<Output = Result<Slot, RequestError>> + Send + 'a {
+        let bytes = self.bytes(number);
+        let bytes = match (self.way, self.route.streamed) {
+            (Way::Server, _) => None,
+            (Way::Client, true) => Some(WINDOW),
+            (Way::Client, false) => Some(bytes.end - bytes.start),
+        };
+        async move {
+            let stop = copy.dest.pacer().stop();
+            let interrupted = || RequestError::interrupted(Operation::UploadPart, 0);
+            let slot = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(interrupted()),
+                slot = Arc::clone(&copy.part_slots).acquire_owned() => slot.map_err(|_| interrupted())?,
+            };
+            let bytes = match bytes {
+                Some(bytes) => Some(copy.reserve(bytes).await?),
+                None => None,
+            };
+            Ok((slot, bytes))
+        }
+    }
+
+    /// Reads all parts again, and forgets those that are not what was read the first time.
+    async fn recheck(&mut self, copy: &Copy) -> Result<(), RequestError> {
+        let mut reading = JoinSet::new();
+        let mut numbers = self.numbers();
+        loop {
+            let stop = copy.dest.pacer().stop();
+            if let Some(number) = numbers.next().filter(|_| !stop.is_cancelled()) {
+                let slot = Arc::clone(&copy.part_slots).acquire_owned().await;
+                let (route, bytes) = (Arc::clone(&self.route), self.bytes(number));
+                reading.spawn(async move {
+                    let sum = route.source.checksum_of(&route.key, &route.upload.of, &bytes).await;
+                    drop(slot);
+                    (number, sum)
+                });
+                if reading.len() < 8 {
+                    continue;
+                }
+            }
+            let Some(ended) = reading.join_next().await else { break };
+            let (number, sum) = ended.map_err(|error| ended_badly(&error))?;
+            let sum = sum?;
+            if self.upload.parts.get(&number).is_some_and(|part| part.checksum != Some(sum)) {
+                self.upload.parts.remove(&number);
+            }
+        }
+        Ok(())
+    }
+
+    async fn complete(&self, copy: &Copy, head: &Head) -> Result<Written, RequestError> {
+        let (checksum, only_new) = (self.checksum(), copy.settings.keep.all);
+        let error = match copy.dest.complete_upload(&self.dest_key, &self.upload, checksum, only_new).await {
+            Ok(written) => return Ok(written),
+            Err(error) => error,
+        };
+        // The answer to an earlier attempt may have been lost.
+        let in_doubt = error.attempts > 1 && (error.class == Class::Unmet || error.code == "NoSuchUpload");
+        if in_doubt {
+            let plan = Plan { source: &self.route.source, dest_key: self.dest_key.clone(), way: self.way };
+            if let Some(written) = copy.landed(&plan, &self.upload, checksum.or(head.checksum)).await? {
+                return Ok(written);
+            }
+        }
+        Err(error)
+    }
+
+    /// What was copied, and how that is known: the destination is asked where its answer to the
+    /// completion was not enough.
+    ///
+    /// # Errors
+    /// A destination that has another size, or other bytes.
+    pub(super) async fn copied(self, copy: &Copy, head: &Head, written: Written) -> Result<Copied, RequestError> {
+        let checksum = self.checksum().filter(|_| !self.upload.parts.is_empty());
+        let (evidence, written) = match self.evidence(copy, head, checksum, written).await {
+            // Written anew it would be refused: there is something now.
+            Err(error) if copy.settings.keep.all => return Err(RequestError { class: Class::Permanent, ..error }),
+            known => known?,
+        };
+        Ok(Copied {
+            bytes: self.upload.of.size,
+            evidence,
+            lacks_tags: false,
+            etag: Some(self.upload.of.etag),
+            version_id: self.upload.of.version_id,
+            checksum: head.checksum.or(checksum).or(written.checksum),
+            written,
+            made: match self.way {
+                Way::Server => Made::UploadPartCopy,
+                Way::Client => Made::UploadPart,
+            },
+        })
+    }
+
+    async fn evidence(
+        &self,
+        copy: &Copy,
+        head: &Head,
+        checksum: Option<Checksum>,
+        written: Written,
+    ) -> Result<(Evidence, Written), RequestError> {
+        let operation = Operation::CompleteMultipartUpload;
+        let known = |written: &Written| match self.way {
+            Way::Server => of_store_copy(operation, None, head.checksum, written),
+            Way::Client => of_bytes(operation, checksum, head.checksum, written),
+        };
+        let evidence = known(&written)?;
+        if evidence < Evidence::Size {
+            return Ok((evidence, written));
+        }
+        let there = match copy.dest.head(&self.dest_key, None).await {
+            Ok(there) => there,
+            // A destination that may only be written.
+            Err(error) if error.class == Class::Denied => return Ok((Evidence::Answer, written)),
+            Err(error) => return Err(error),
+        };
+        let (size, count) = (there.revision.size, parts_in(&there.revision.etag));
+        let parts = usize::from(*self.numbers().end());
+        if size != self.upload.of.size || count.is_some_and(|count| count != parts) {
+            let message = format!(
+                "the source has {} bytes and was sent in {parts} parts, the copy has {size} bytes in {} parts",
+                self.upload.of.size,
+                count.map_or("unknown".to_owned(), |count| count.to_string())
+            );
+            return Err(RequestError::local(operation, Class::Transient, "ChecksumMismatch", message));
+        }
+        let evidence = match known(&written_as(&there))? {
+            Evidence::Answer | Evidence::Size if self.way == Way::Client && !self.upload.checksums => Evidence::Digest,
+            Evidence::Answer => Evidence::Size,
+            evidence => evidence,
+        };
+        Ok((evidence, Written { version_id: written.version_id, ..written_as(&there) }))
+    }
+}
+
+impl Route {
+    /// Sends one part.
+    async fn send(&self, part: &PartRange) -> Result<UploadedPart, RequestError> {
+        let (of, upload) = (&self.upload.of, &self.upload);
+        match self.way {
+            Way::Server => {
+                let id = &upload.id;
+                self.dest.upload_part_copy(&self.source, &self.key, of, &self.dest_key, id, part).await
+            }
+            Way::Client if self.streamed => {
+                self.dest.stream_part(&self.source, &self.key, of, &self.dest_key, upload, part).await
+            }
+            Way::Client => {
+                let (body, checksum) = self.source.get_range(&self.key, of, &part.bytes).await?;
+                self.dest.upload_part(&self.dest_key, upload, part.number, &body, checksum).await
+            }
+        }
+    }
+}
+
+fn ended_badly(error: &tokio::task::JoinError) -> RequestError {
+    let message = format!("a part's task ended badly: {error}");
+    RequestError::local(Operation::UploadPart, Class::Permanent, "InternalError", message)
+}

@@ -1,0 +1,118 @@
+//! A part that is too large for memory: streamed from GetObject to UploadPart through a window.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::checksums::compare;
+use super::get::broken;
+use super::{Bucket, PartRange};
+use crate::model::{Checksum, Checksummer, Operation, RequestError, Revision, Upload, UploadedPart};
+use crate::pace::transfer_allowance;
+
+/// Pieces of a body that wait in the window.
+const PIECES: usize = 8;
+
+/// Bytes that a streamed part takes in memory: the window, and what the connections hold. A piece
+/// has what the HTTP client reads at once, at most some 400 KiB (hyper's adaptive buffer).
+pub const WINDOW: u64 = 4 << 20;
+
+impl Bucket {
+    /// Copies one part of one state of `source_key`, streaming. Both requests go under one permit,
+    /// and are sent again together.
+    ///
+    /// # Errors
+    /// [`Class::Unmet`](crate::model::Class::Unmet) where the source is another object by now.
+    pub async fn stream_part(
+        &self,
+        source: &Self,
+        source_key: &str,
+        revision: &Revision,
+        key: &str,
+        upload: &Upload,
+        part: &PartRange,
+    ) -> Result<UploadedPart, RequestError> {
+        let operation = Operation::UploadPart;
+        let length = part.bytes.end - part.bytes.start;
+        self.call(operation, transfer_allowance(length), || async {
+            let _counted = self.pacer.stats().sent(Operation::GetObject);
+            let answer = source.open_range(source_key, revision, &part.bytes).await?;
+            let (pieces, window) = mpsc::channel(PIECES);
+            let body = SdkBody::from_body_1_x(Window { pieces: window, left: length });
+            let request = self.client.upload_part().bucket(&self.name).key(key).upload_id(&upload.id);
+            let request = request.part_number(part.number.into()).body(ByteStream::new(body));
+            let (pumped, sent) = tokio::join!(source.pump(answer.body, length, pieces), self.send_part(request, true));
+            // What broke the source's body broke the upload, too.
+            let checksum = match (pumped, &sent) {
+                (Ok(checksum), _) => checksum,
+                (Err(Pumped::Source(error)), _) => return Err(error),
+                (Err(Pumped::Closed), Err(error)) => return Err(error.clone()),
+                (Err(Pumped::Closed), Ok(_)) => {
+                    return Err(broken("the upload ended before its body".to_owned()));
+                }
+            };
+            let (etag, confirmed) = sent?;
+            compare(operation, Some(checksum), confirmed)?;
+            Ok(UploadedPart { etag, checksum: Some(checksum) })
+        })
+        .await
+    }
+
+    /// Moves a body of `length` bytes into the window.
+    async fn pump(&self, mut body: ByteStream, length: u64, window: Sender<Bytes>) -> Result<Checksum, Pumped> {
+        let mut left = length;
+        let mut checksum = Checksummer::default();
+        while let Some(piece) = self.next_chunk(&mut body).await.map_err(Pumped::Source)? {
+            let longer = || Pumped::Source(broken(format!("the body is longer than the {length} bytes it said")));
+            left = left.checked_sub(piece.len() as u64).ok_or_else(longer)?;
+            checksum.update(&piece);
+            window.send(piece).await.map_err(|_| Pumped::Closed)?;
+        }
+        if left > 0 {
+            return Err(Pumped::Source(broken(format!("the body ended {left} bytes before its {length}"))));
+        }
+        Ok(checksum.finish())
+    }
+}
+
+/// Why a body did not come through.
+enum Pumped {
+    Source(RequestError),
+    /// The upload takes no more: its own error says why.
+    Closed,
+}
+
+/// The end of the window that the upload reads. A source that breaks off breaks the upload.
+struct Window {
+    pieces: Receiver<Bytes>,
+    left: u64,
+}
+
+impl Body for Window {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.pieces.poll_recv(cx).map(|piece| match piece {
+            Some(piece) => {
+                self.left = self.left.saturating_sub(piece.len() as u64);
+                Some(Ok(Frame::data(piece)))
+            }
+            None if self.left > 0 => Some(Err(std::io::Error::other("the source's body broke off"))),
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
