@@ -29,6 +29,19 @@ struct Arguments {
     #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "buckets")]
     objects: u64,
 
+    /// Put an object of so many bytes, made up while it is read, into the first bucket under
+    /// large/; may be given several times
+    #[arg(long, value_name = "BYTES", requires = "buckets")]
+    large: Vec<u64>,
+
+    /// Keep only size and checksum of larger bodies that are written
+    #[arg(long, value_name = "BYTES", default_value_t = u64::MAX, hide_default_value = true)]
+    keep_bodies: u64,
+
+    /// Copy only so many bytes a second within the store, for each request
+    #[arg(long, value_name = "BYTES")]
+    copy_rate: Option<u64>,
+
     /// Wait so long before every answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     latency_ms: u64,
@@ -116,6 +129,8 @@ fn main() -> io::Result<()> {
         port: arguments.port,
         accounts: account.map(|(access_key, secret_key)| Account::new(access_key, secret_key)).into_iter().collect(),
         latency: Duration::from_millis(arguments.latency_ms),
+        keep_bodies: arguments.keep_bodies,
+        copy_bytes_per_second: arguments.copy_rate,
         ..Config::default()
     })?;
     for bucket in &arguments.buckets {
@@ -123,6 +138,9 @@ fn main() -> io::Result<()> {
     }
     if let Some(first) = arguments.buckets.first() {
         fill(server.store(), first, arguments.objects);
+        for (number, size) in (1..).zip(&arguments.large) {
+            server.store().put(first, &format!("large/{number}.bin"), Object::pattern(*size, number));
+        }
     }
     for RandomFault { operation, fault, probability } in arguments.faults {
         let when = When::Probability(probability);

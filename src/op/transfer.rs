@@ -18,6 +18,10 @@ use crate::store::{Bucket, Head, PartRange, WINDOW, mismatch};
 /// How often parts are read again to find those that came damaged.
 const RECHECKS: u32 = 5;
 
+/// Bytes that the two connections of a part hold beside it. *Source:* hyper reads and writes through
+/// buffers of up to some 400 KiB each.
+const CONNECTIONS: u64 = 1 << 20;
+
 /// What the tasks of an object share.
 #[derive(Debug)]
 struct Route {
@@ -151,7 +155,7 @@ impl Transfer {
         let bytes = match (self.way, self.route.streamed) {
             (Way::Server, _) => None,
             (Way::Client, true) => Some(WINDOW),
-            (Way::Client, false) => Some(bytes.end - bytes.start),
+            (Way::Client, false) => Some(bytes.end - bytes.start + CONNECTIONS),
         };
         async move {
             let stop = copy.dest.pacer().stop();

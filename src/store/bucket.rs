@@ -8,8 +8,9 @@ use std::time::Duration;
 use aws_sdk_s3::types::RequestPayer;
 
 use super::CustomerKey;
+use super::buffers::Buffers;
 use super::checksums::Negotiated;
-use crate::model::{Class, Operation, RequestError};
+use crate::model::{Checksum, Class, Operation, RequestError};
 use crate::pace::Pacer;
 
 /// A bucket that requests can be sent to.
@@ -31,6 +32,10 @@ pub struct Bucket {
     pub(super) customer_key: Option<CustomerKey>,
     /// Whether requests go over TLS, which protects their bodies.
     pub(super) tls: bool,
+    /// Whether the store has said of a body that it has checked its CRC-64.
+    pub(super) confirms: Arc<AtomicBool>,
+    /// The memory of bodies.
+    pub(super) buffers: Buffers,
     /// Whether some request with this end's credentials has succeeded.
     pub(super) works: Arc<AtomicBool>,
 }
@@ -75,6 +80,19 @@ impl Bucket {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Whether bodies need no SHA-256: TLS protects them, or the store checks their CRC-64, which is
+    /// signed. Until it has shown that it does, they are signed whole.
+    pub(super) fn leaves_bodies_unsigned(&self) -> bool {
+        self.tls || self.confirms.load(Relaxed)
+    }
+
+    /// Notes that a store has confirmed the checksum of a body.
+    pub(super) fn confirmed(&self, checksum: Option<Checksum>) {
+        if checksum.is_some() && !self.confirms.load(Relaxed) {
+            self.confirms.store(true, Relaxed);
         }
     }
 

@@ -17,6 +17,7 @@ use aws_sdk_s3::config::{
 use aws_smithy_http_client::{Builder as HttpBuilder, tls};
 use aws_types::service_config::ServiceConfigKey;
 
+use super::buffers::Buffers;
 use super::error::chain;
 use super::wire::{BoundedAnswer, EmptyBodyLength, WholeXml};
 use super::{Bucket, CustomerKey, head::BucketAnswer};
@@ -71,6 +72,7 @@ pub struct End {
     sdk: SdkConfig,
     endpoint: Option<String>,
     works: Arc<AtomicBool>,
+    buffers: Buffers,
 }
 
 impl End {
@@ -96,7 +98,7 @@ impl End {
         if let Some(url) = &endpoint {
             check_endpoint(role, url)?;
         }
-        let end = Self { role, config, sdk, endpoint, works: Arc::default() };
+        let end = Self { role, config, sdk, endpoint, works: Arc::default(), buffers: Buffers::default() };
         end.check_credentials().await?;
         Ok(end)
     }
@@ -142,6 +144,8 @@ impl End {
             reads_checksums: Arc::default(),
             writes_checksums: Arc::default(),
             customer_key: self.config.customer_key.clone(),
+            confirms: Arc::default(),
+            buffers: self.buffers.clone(),
             tls: self.endpoint_url().is_none_or(|url| url.starts_with("https://")),
             works: Arc::clone(&self.works),
         }

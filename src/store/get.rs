@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Grantee, Type};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::attributes::{RequestHeaders, with_headers};
 use super::checksums::compare;
@@ -194,14 +194,14 @@ impl Bucket {
     async fn collect(&self, mut stream: ByteStream, length: u64) -> Result<(Bytes, Checksum), RequestError> {
         let capacity =
             usize::try_from(length).map_err(|_| broken(format!("{length} bytes do not fit this machine")))?;
-        let mut body = BytesMut::with_capacity(capacity);
+        let mut body = self.buffers.take(capacity);
         let mut checksum = Checksummer::default();
         while let Some(chunk) = self.next_chunk(&mut stream).await? {
             if chunk.len() > capacity - body.len() {
                 return Err(broken(format!("the body is longer than the {length} bytes it said")));
             }
             checksum.update(&chunk);
-            body.extend_from_slice(&chunk);
+            body.extend(&chunk);
         }
         if body.len() < capacity {
             return Err(broken(format!("the body ended after {} of {length} bytes", body.len())));

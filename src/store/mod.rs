@@ -5,7 +5,9 @@
 //! so that no request of the program escapes retries and permits.
 
 mod attributes;
+mod body;
 mod bucket;
+mod buffers;
 mod checksums;
 mod connect;
 mod copy;

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use aws_sdk_s3::operation::upload_part::builders::UploadPartFluentBuilder;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
 use super::attributes::{content_md5, with_headers};
+use super::body::{Signed, body as body_of};
 use super::checksums::compare;
 use super::error::{malformed, translate};
 use super::keys::copy_source;
@@ -105,34 +105,35 @@ impl Bucket {
         let with_crc = upload.checksums;
         let md5 = (!with_crc).then(|| content_md5(body));
         self.call(operation, transfer_allowance(body.len() as u64), || async {
+            let unsigned = with_crc && self.leaves_bodies_unsigned();
+            let (sent, signed) = body_of(body, unsigned);
             let request = self.client.upload_part().bucket(&self.name).key(key).upload_id(&upload.id);
             let request = request
                 .part_number(number.into())
-                .body(ByteStream::from(body.clone()))
+                .body(sent)
                 .set_checksum_crc64_nvme(with_crc.then(|| checksum.to_string()))
                 .set_content_md5(md5.clone());
-            let (etag, confirmed) = self.send_part(request, false).await?;
+            let (etag, confirmed) = self.send_part(request, signed).await?;
             compare(operation, Some(checksum), confirmed)?;
+            self.confirmed(confirmed);
             Ok(UploadedPart { etag, checksum: Some(checksum) })
         })
         .await
     }
 
-    /// Sends a part: its entity tag, and the checksum that the server says. A body that is streamed
-    /// cannot be signed before it is read. Sent as it is: the caller holds the permit.
+    /// Sends a part: its entity tag, and the checksum that the server says. Sent as it is: the caller holds the permit.
     pub(super) async fn send_part(
         &self,
         request: UploadPartFluentBuilder,
-        streamed: bool,
+        signed: Signed,
     ) -> Result<(String, Option<Checksum>), RequestError> {
         let headers = self.customer_key.as_ref().map(|key| key.to_request()).unwrap_or_default();
         let request = request
             .set_request_payer(self.payer())
             .set_expected_bucket_owner(self.expected_owner.clone())
             .customize()
-            .mutate_request(with_headers(headers));
-        let unsigned = self.tls || streamed;
-        let request = if unsigned { request.disable_payload_signing() } else { request };
+            .mutate_request(with_headers(headers))
+            .interceptor(signed);
         let answer = request.send().await.map_err(|error| translate(Operation::UploadPart, error))?;
         let etag = answer.e_tag().ok_or_else(|| malformed(Operation::UploadPart, "ETag"))?;
         Ok((etag.to_owned(), answer.checksum_crc64_nvme().and_then(Checksum::parse)))

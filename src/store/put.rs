@@ -1,10 +1,10 @@
 //! PutObject: a whole object from memory.
 
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use bytes::Bytes;
 
 use super::attributes::{content_md5, with_headers};
+use super::body::body as body_of;
 use super::checksums::compare;
 use super::error::{malformed, translate};
 use super::{Attributes, Bucket};
@@ -35,20 +35,23 @@ impl Bucket {
                 self.call(operation, transfer_allowance(body.len() as u64), || async {
                     let mut headers = attributes.clone();
                     headers.extend(self.customer_key.iter().flat_map(|key| key.to_request()));
+                    let unsigned = with_crc && self.leaves_bodies_unsigned();
+                    let (sent, signed) = body_of(body, unsigned);
                     let request = self.client.put_object().bucket(&self.name).key(key);
                     let request = request
-                        .body(ByteStream::from(body.clone()))
+                        .body(sent)
                         .set_checksum_crc64_nvme(with_crc.then(|| checksum.to_string()))
                         .set_content_md5(md5.clone())
                         .set_if_none_match(only_new.then(|| "*".to_owned()))
                         .set_request_payer(self.payer())
                         .set_expected_bucket_owner(self.expected_owner.clone())
                         .customize()
-                        .mutate_request(with_headers(headers));
-                    let request = if self.tls { request.disable_payload_signing() } else { request };
+                        .mutate_request(with_headers(headers))
+                        .interceptor(signed);
                     let answer = request.send().await.map_err(|error| translate(operation, error))?;
                     let confirmed = answer.checksum_crc64_nvme().and_then(Checksum::parse);
                     compare(operation, Some(checksum), confirmed)?;
+                    self.confirmed(confirmed);
                     Ok(Written {
                         etag: Some(answer.e_tag().ok_or_else(|| malformed(operation, "ETag"))?.to_owned()),
                         version_id: answer.version_id().map(str::to_owned),

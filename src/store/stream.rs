@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
+use super::body::Signed;
 use super::checksums::compare;
 use super::get::broken;
 use super::{Bucket, PartRange};
@@ -46,7 +47,8 @@ impl Bucket {
             let body = SdkBody::from_body_1_x(Window { pieces: window, left: length });
             let request = self.client.upload_part().bucket(&self.name).key(key).upload_id(&upload.id);
             let request = request.part_number(part.number.into()).body(ByteStream::new(body));
-            let (pumped, sent) = tokio::join!(source.pump(answer.body, length, pieces), self.send_part(request, true));
+            let (pumped, sent) =
+                tokio::join!(source.pump(answer.body, length, pieces), self.send_part(request, Signed::unsigned()));
             // What broke the source's body broke the upload, too.
             let checksum = match (pumped, &sent) {
                 (Ok(checksum), _) => checksum,
