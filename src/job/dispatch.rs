@@ -67,8 +67,8 @@ pub(super) struct Dispatcher<O> {
     /// Items that were yielded and not begun.
     ready: VecDeque<(Ticket, Arc<Item>)>,
     open: JoinSet<Ended>,
-    /// Items that an earlier run left open: they are worked on, whether or not they are yielded.
-    reopened: HashSet<(u32, Position)>,
+    /// Items that an earlier run left open or closed, and that the sources may yield.
+    known: HashSet<(u32, Position)>,
     /// What the open items tell of their progress.
     steps: (Sender<Told>, Receiver<Told>),
     listers: JoinSet<()>,
@@ -95,7 +95,7 @@ impl<O: Op> Dispatcher<O> {
             unlisted: 0,
             ready: VecDeque::new(),
             open: JoinSet::new(),
-            reopened: HashSet::new(),
+            known: HashSet::new(),
             steps: mpsc::channel(STEPS),
             listers: JoinSet::new(),
             error: None,
@@ -134,7 +134,7 @@ impl<O: Op> Dispatcher<O> {
         self.unlisted = ranges.len();
         self.waiting = ranges.into();
         self.counts.listed += reopened.len() as u64;
-        self.reopened = reopened.iter().map(|item| (item.source, item.position())).collect();
+        self.known = self.journal.known_items();
         self.ready = reopened.into_iter().map(|item| (Ticket::Reopened, Arc::new(item))).collect();
         let (sender, mut feed) = mpsc::channel(FEED);
         let mut tick = tokio::time::interval(FLUSH_EVERY);
@@ -207,7 +207,7 @@ impl<O: Op> Dispatcher<O> {
         match yielded {
             Yield::Items { range, items } => {
                 for item in items {
-                    if !self.reopened.is_empty() && self.reopened.remove(&(item.source, item.position())) {
+                    if !self.known.is_empty() && self.known.remove(&(item.source, item.position())) {
                         continue;
                     }
                     self.counts.listed += 1;

@@ -1,5 +1,6 @@
 //! The one object through which a job records what it does.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -77,6 +78,11 @@ impl Journal {
     /// The items that the run before left open.
     pub fn open_items(&self) -> Vec<Item> {
         self.state.open.values().map(Item::from).collect()
+    }
+
+    /// Items that the ranges of the recorded pass may yield though they are open or closed.
+    pub fn known_items(&self) -> HashSet<(u32, Position)> {
+        self.state.open.keys().chain(&self.state.ahead).cloned().collect()
     }
 
     /// Begins to track the unfinished ranges of the recorded pass; returns their indices.

@@ -33,6 +33,9 @@ pub(super) enum Record {
     Open(OpenItem),
     /// An open item's upload has one part more.
     Step(Step),
+    /// An item came to its end before the watermark passed it (compacted files; else it follows from
+    /// its close).
+    Ahead { source: u32, at: Position },
     /// An object failed (compacted files; else within a mark or a close).
     Failed(Recorded),
     /// What the records before a compaction added up to.

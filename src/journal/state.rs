@@ -1,6 +1,6 @@
 //! What the records of a checkpoint add up to. Pure: the same records give the same state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::record::{Close, Ending, Header, Mark, OpenItem, Record, Recorded, Step, Totals};
 use crate::model::{Item, Position, Range, RangeId, Tally};
@@ -15,6 +15,8 @@ pub(super) struct State {
     pub(super) ranges: BTreeMap<RangeId, Range>,
     /// Items that are begun and not finished, and that their ranges need not yield again.
     pub(super) open: BTreeMap<(u32, Position), OpenItem>,
+    /// Items that are closed, and that their ranges' watermarks have not passed.
+    pub(super) ahead: BTreeSet<(u32, Position)>,
     /// What is finished.
     pub(super) totals: Tally,
     pub(super) next_failure: u64,
@@ -29,6 +31,7 @@ impl State {
             pass: None,
             ranges: BTreeMap::new(),
             open: BTreeMap::new(),
+            ahead: BTreeSet::new(),
             totals: Tally::default(),
             next_failure: 1,
             retried_to: 0,
@@ -64,6 +67,7 @@ impl State {
             Record::Close(close) => self.close(close)?,
             Record::Open(item) => self.open(item),
             Record::Step(step) => self.step(step)?,
+            Record::Ahead { source, at } => drop(self.ahead.insert((*source, at.clone()))),
             Record::Failed(failure) => self.failed(failure),
             Record::Totals(totals) => {
                 self.totals = totals.tally.clone();
@@ -79,6 +83,7 @@ impl State {
         if !self.ranges.is_empty() || !self.open.is_empty() {
             return Err(format!("pass {pass} begins before the one before it is finished"));
         }
+        self.ahead.clear();
         self.pass = Some(pass);
         self.ended = None;
         self.ranges = ranges.iter().map(|range| (range.id.clone(), range.clone())).collect();
@@ -103,9 +108,15 @@ impl State {
             }
             range.at = Some(at.clone());
         }
+        let passed = if mark.end { range.until.clone() } else { range.at.clone() };
+        let all = mark.end && passed.is_none();
         if mark.end {
             self.ranges.remove(&mark.range);
         }
+        let id = &mark.range;
+        self.ahead.retain(|(source, at)| {
+            *source != id.source || Some(at) <= id.after.as_ref() || !(all || Some(at) <= passed.as_ref())
+        });
         if let Some(Position::Failure(n)) = &mark.at {
             self.retried_to = self.retried_to.max(*n);
         }
@@ -118,6 +129,9 @@ impl State {
     fn close(&mut self, close: &Close) -> Result<(), String> {
         let item = (close.source, close.at.clone());
         self.open.remove(&item).ok_or_else(|| format!("an item that is not open is closed: {:?}", close.at))?;
+        if self.ranges.values().any(|range| range.id.source == close.source && range.is_ahead(&close.at)) {
+            self.ahead.insert(item);
+        }
         self.count(&close.tally);
         if let Some(failure) = &close.failure {
             self.failed(failure);
@@ -150,7 +164,9 @@ impl State {
     /// as `failures` lines more.
     pub(super) fn snapshot(&self, failures: u64) -> Vec<Record> {
         let plan = self.pass.map(|pass| Record::Plan { pass, ranges: self.ranges.values().cloned().collect() });
-        let rest: Vec<Record> = plan.into_iter().chain(self.open.values().cloned().map(Record::Open)).collect();
+        let rest = plan.into_iter().chain(self.open.values().cloned().map(Record::Open));
+        let ahead = self.ahead.iter().cloned().map(|(source, at)| Record::Ahead { source, at });
+        let rest: Vec<Record> = rest.chain(ahead).collect();
         let totals = Totals {
             tally: self.totals.clone(),
             next_failure: self.next_failure,

@@ -9,7 +9,10 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{Claim, JobIdentity, Journal, Mode, Place, Ticket};
-use crate::model::{Done, Error, Failure, Item, Object, Origin, Outcome, Position, Range, RequestError, Skip};
+use crate::model::{
+    Checksum, Done, Error, Failure, Item, Object, Origin, Outcome, Position, Range, RequestError, Revision, Skip,
+    Upload, UploadedPart,
+};
 
 fn job() -> JobIdentity {
     JobIdentity { verb: "copy".into(), sources: vec!["s3://a/".into()], dest: "s3://b/".into(), ..Default::default() }
@@ -40,12 +43,14 @@ struct World {
     keys: Vec<String>,
     settled: BTreeMap<String, usize>,
     broken: BTreeSet<String>,
+    /// Uploads that were begun in this run, by key.
+    uploads: BTreeMap<String, String>,
 }
 
 impl World {
     fn new(count: usize) -> Self {
         let keys = (0..count).map(|n| format!("{n:04}")).collect();
-        Self { keys, settled: BTreeMap::new(), broken: BTreeSet::new() }
+        Self { keys, settled: BTreeMap::new(), broken: BTreeSet::new(), uploads: BTreeMap::new() }
     }
 
     /// The keys of a range that are behind where it stands.
@@ -72,6 +77,22 @@ impl World {
         }
     }
 
+    /// Begins an upload for an item and adds a part, or only adds a part.
+    fn upload(&mut self, journal: &mut Journal, ticket: Ticket, item: &Arc<Item>) {
+        let key = &item.object.key;
+        let part = UploadedPart { etag: "e".into(), checksum: Some(Checksum::EMPTY) };
+        let begun = self.uploads.len();
+        self.uploads.entry(key.clone()).or_insert_with(|| {
+            let of = Revision { size: 1, etag: "e".into(), version_id: None };
+            let id = format!("{begun}");
+            let parts = BTreeMap::from([(7, part.clone())]);
+            let upload = Upload { id: id.clone(), part_size: 1, of, checksums: true, parts };
+            journal.begin_upload(ticket, item, upload).unwrap();
+            id
+        });
+        journal.uploaded(item, 8, part).unwrap();
+    }
+
     /// Works like a run: hands items out, ends them in any order, and stops after `steps`.
     /// `true` if all the work of the pass was done.
     fn work(
@@ -86,14 +107,22 @@ impl World {
             ranges.into_iter().map(|index| (index, self.items(journal, index))).collect();
         let mut open: Vec<(Ticket, Arc<Item>)> =
             reopened.into_iter().map(|item| (Ticket::Reopened, Arc::new(item))).collect();
+        let mut known = journal.known_items();
         let mut now = Instant::now();
         for _ in 0..steps {
             now += Duration::from_millis(dice.below(40) as u64);
-            match dice.below(4) {
+            match dice.below(5) {
+                4 if !open.is_empty() => {
+                    let (ticket, item) = &open[dice.below(open.len())];
+                    self.upload(journal, *ticket, item);
+                }
                 0 | 1 if open.len() < 12 && !feeds.is_empty() => {
                     let at = dice.below(feeds.len());
                     let (index, items) = &mut feeds[at];
                     if let Some(item) = items.pop() {
+                        if known.remove(&(item.source, item.position())) {
+                            continue;
+                        }
                         let item = Arc::new(item);
                         open.push((journal.emit(*index, &item), item));
                     } else {
@@ -104,6 +133,7 @@ impl World {
                 0..=2 if !open.is_empty() => {
                     let (ticket, item) = open.swap_remove(dice.below(open.len()));
                     let outcome = self.outcome(&item, dice);
+                    self.uploads.remove(&item.object.key);
                     journal.finish(ticket, &item, outcome).unwrap();
                 }
                 _ => journal.flush(Some(now)).unwrap(),
@@ -182,6 +212,13 @@ proptest! {
                 break;
             }
             drop(journal);
+            // A kill loses no upload.
+            let named = open(&path, Mode::ResumeOrStart).unwrap().open_items();
+            let named: BTreeMap<_, _> =
+                named.into_iter().filter_map(|item| Some((item.object.key, item.upload?.id))).collect();
+            for (key, id) in std::mem::take(&mut world.uploads) {
+                prop_assert_eq!(named.get(&key), Some(&id));
+            }
             // Torn: the machine kept only a part of what was written.
             let bytes = std::fs::read(&path).unwrap();
             let header = bytes.iter().position(|b| *b == b'\n').unwrap() + 1;

@@ -69,6 +69,11 @@ impl Range {
         self.at.as_ref().or(self.id.after.as_ref())
     }
 
+    /// Whether `position` belongs to the range and is still to be worked on.
+    pub fn is_ahead(&self, position: &Position) -> bool {
+        Some(position) > self.cursor() && self.until.as_ref().is_none_or(|until| position <= until)
+    }
+
     /// Cuts `(after, until]` at `cuts` (ascending, inside the range): this range keeps what is up
     /// to the first cut, the others are returned.
     pub fn split(&mut self, cuts: &[Position]) -> Vec<Self> {

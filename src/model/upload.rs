@@ -20,7 +20,7 @@ pub struct Upload {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checksums: bool,
     /// The parts that are uploaded, by number.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "list")]
     pub parts: BTreeMap<u16, UploadedPart>,
 }
 
@@ -44,4 +44,26 @@ pub struct UploadedPart {
     /// The checksum of its bytes, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
+}
+
+/// Parts as a list: within a tagged line, serde reads the keys of a map as text only.
+mod list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::UploadedPart;
+
+    pub(super) fn serialize<S: Serializer>(
+        parts: &BTreeMap<u16, UploadedPart>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(parts)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<u16, UploadedPart>, D::Error> {
+        Ok(Vec::<(u16, UploadedPart)>::deserialize(deserializer)?.into_iter().collect())
+    }
 }
