@@ -179,13 +179,13 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     }
     // A dry run leaves nothing behind.
     let place = if args.dry_run { Place::Nowhere } else { args.checkpoint.place()? };
-    let concurrency = fit_open_files(args.speed.concurrency);
+    let concurrency = fit_open_files(args.speed.requests.concurrency);
     let (source_end, dest_end) = args.ends.load(args.written.customer_keys()?).await?;
     let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
     let identity = args.identity(&locations, &dest, (&source_end, &dest_end), &wants);
 
-    let retry = RetryPolicy { attempts: args.speed.attempts };
-    let pacer = Pacer::new(concurrency, retry, args.speed.request_timeout, stop.token.clone());
+    let retry = RetryPolicy { attempts: args.speed.requests.attempts };
+    let pacer = Pacer::new(concurrency, retry, args.speed.requests.request_timeout, stop.token.clone());
     let open = Open {
         source: &source_end,
         dest: &dest_end,

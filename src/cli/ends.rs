@@ -29,15 +29,15 @@ impl From<AddressingArg> for Addressing {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Both ends (the usual AWS configuration applies: environment, profiles, SSO, IMDS)")]
-pub(super) struct EndArgs {
-    /// Endpoint of both ends, as http://host:port
+#[command(next_help_heading = "The store (the usual AWS configuration applies: environment, profiles, SSO, IMDS)")]
+pub(super) struct StoreArgs {
+    /// Endpoint, as http://host:port
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
-    /// Region of both ends; a bucket elsewhere is found all the same
+    /// Region; a bucket elsewhere is found all the same
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Profile of the AWS configuration files for both ends
+    /// Profile of the AWS configuration files
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Send unsigned requests: for public buckets
@@ -52,7 +52,13 @@ pub(super) struct EndArgs {
     /// Account id that must own the buckets
     #[arg(long, value_name = "ACCOUNT")]
     expected_bucket_owner: Option<String>,
+}
 
+/// How both ends are reached: each as the store, unless it differs.
+#[derive(Debug, Args)]
+pub(super) struct EndArgs {
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -111,41 +117,49 @@ struct DestArgs {
     dest_expected_bucket_owner: Option<String>,
 }
 
+impl StoreArgs {
+    /// How the store is reached.
+    pub(super) fn config(&self) -> EndConfig {
+        EndConfig {
+            endpoint_url: self.endpoint_url.clone(),
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            no_sign_request: self.no_sign_request,
+            request_payer: self.request_payer,
+            addressing: self.addressing_style.map(Addressing::from).unwrap_or_default(),
+            expected_bucket_owner: self.expected_bucket_owner.clone(),
+            customer_key: None,
+        }
+    }
+}
+
 impl EndArgs {
     /// How the source is reached.
     pub(super) fn source(&self) -> EndConfig {
-        let own = &self.source;
-        let addressing = own.source_addressing_style.or(self.addressing_style);
+        let (own, both) = (&self.source, self.store.config());
         EndConfig {
-            endpoint_url: own.source_endpoint_url.clone().or_else(|| self.endpoint_url.clone()),
-            region: own.source_region.clone().or_else(|| self.region.clone()),
-            profile: own.source_profile.clone().or_else(|| self.profile.clone()),
-            no_sign_request: own.source_no_sign_request || self.no_sign_request,
-            request_payer: own.source_request_payer || self.request_payer,
-            addressing: addressing.map(Addressing::from).unwrap_or_default(),
-            expected_bucket_owner: own
-                .source_expected_bucket_owner
-                .clone()
-                .or_else(|| self.expected_bucket_owner.clone()),
+            endpoint_url: own.source_endpoint_url.clone().or(both.endpoint_url),
+            region: own.source_region.clone().or(both.region),
+            profile: own.source_profile.clone().or(both.profile),
+            no_sign_request: own.source_no_sign_request || both.no_sign_request,
+            request_payer: own.source_request_payer || both.request_payer,
+            addressing: own.source_addressing_style.map_or(both.addressing, Addressing::from),
+            expected_bucket_owner: own.source_expected_bucket_owner.clone().or(both.expected_bucket_owner),
             customer_key: None,
         }
     }
 
     /// How the destination is reached.
     pub(super) fn dest(&self) -> EndConfig {
-        let own = &self.dest;
-        let addressing = own.dest_addressing_style.or(self.addressing_style);
+        let (own, both) = (&self.dest, self.store.config());
         EndConfig {
-            endpoint_url: own.dest_endpoint_url.clone().or_else(|| self.endpoint_url.clone()),
-            region: own.dest_region.clone().or_else(|| self.region.clone()),
-            profile: own.dest_profile.clone().or_else(|| self.profile.clone()),
-            no_sign_request: own.dest_no_sign_request || self.no_sign_request,
-            request_payer: own.dest_request_payer || self.request_payer,
-            addressing: addressing.map(Addressing::from).unwrap_or_default(),
-            expected_bucket_owner: own
-                .dest_expected_bucket_owner
-                .clone()
-                .or_else(|| self.expected_bucket_owner.clone()),
+            endpoint_url: own.dest_endpoint_url.clone().or(both.endpoint_url),
+            region: own.dest_region.clone().or(both.region),
+            profile: own.dest_profile.clone().or(both.profile),
+            no_sign_request: own.dest_no_sign_request || both.no_sign_request,
+            request_payer: own.dest_request_payer || both.request_payer,
+            addressing: own.dest_addressing_style.map_or(both.addressing, Addressing::from),
+            expected_bucket_owner: own.dest_expected_bucket_owner.clone().or(both.expected_bucket_owner),
             customer_key: None,
         }
     }

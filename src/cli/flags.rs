@@ -13,22 +13,29 @@ use crate::report::Show;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How fast")]
-pub(super) struct SpeedArgs {
+pub(super) struct RequestArgs {
     /// Requests in flight at most
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = positive)]
     pub(super) concurrency: usize,
-    /// Ranges of keys listed at once
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = positive)]
-    pub(super) list_concurrency: usize,
-    /// Memory for objects that go through this machine
-    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = parse_memory)]
-    pub(super) memory: u64,
     /// How often a request is sent before its object fails
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) attempts: u32,
     /// How long a request may take before it is sent again; its bytes add to it
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = parse_duration)]
     pub(super) request_timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How fast")]
+pub(super) struct SpeedArgs {
+    #[command(flatten)]
+    pub(super) requests: RequestArgs,
+    /// Ranges of keys listed at once
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = positive)]
+    pub(super) list_concurrency: usize,
+    /// Memory for objects that go through this machine
+    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = parse_memory)]
+    pub(super) memory: u64,
 }
 
 #[derive(Debug, Args)]

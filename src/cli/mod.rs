@@ -1,5 +1,6 @@
 //! What was typed becomes a resolved job. One file for each verb; `clap` is used in this room only.
 
+mod abort_uploads;
 mod copy;
 mod ends;
 mod exit;
@@ -39,6 +40,7 @@ interrupted by SIGINT and SIGTERM (run the same command again to resume), 1 a bu
 #[derive(Debug, Subcommand)]
 enum Verb {
     Copy(Box<copy::CopyArgs>),
+    AbortUploads(abort_uploads::AbortUploadsArgs),
     Jobs(jobs::JobsArgs),
 }
 
@@ -58,6 +60,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Copy(copy) => {
             log(copy.verbosity(), &terminal);
             copy::run(*copy, &args, &terminal)
+        }
+        Verb::AbortUploads(uploads) => {
+            log(uploads.verbosity(), &terminal);
+            abort_uploads::run(&uploads, &terminal)
         }
         Verb::Jobs(jobs) => jobs::run(&jobs, &terminal),
     };

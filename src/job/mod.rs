@@ -14,7 +14,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
-use crate::model::{Error, Operation, Range, now};
+use crate::model::{Error, Range, now};
 use crate::op::Op;
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, ReceiptFile, Report, Status, Summary};
@@ -133,14 +133,7 @@ impl Job {
             (None, None) => Status::Complete,
         };
         summary.resumed = run.resumed();
-        let stats = pacer.stats();
-        summary.requests = Operation::ALL
-            .into_iter()
-            .map(|operation| (operation.as_str(), stats.requests(operation)))
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        summary.retries = stats.retries();
-        summary.throttled = stats.throttled();
+        summary.take_requests(pacer.stats());
         summary.elapsed_s = started.elapsed().as_secs_f64();
         summary.failures = run.failures_path();
         summary.receipt = run.receipt_path();

@@ -95,8 +95,6 @@ pub enum Skip {
     Same,
     /// The destination has a newer object.
     Newer,
-    /// A dry run: its upload would be aborted.
-    WouldAbort,
     /// A dry run: it would be copied by the store itself.
     WouldCopyServerSide,
     /// A dry run: its bytes would go through this machine.
@@ -111,7 +109,6 @@ impl Skip {
             Self::Exists => "skipped: the destination has an object of this name",
             Self::Same => "skipped: the destination has the same object",
             Self::Newer => "skipped: the destination's object is newer",
-            Self::WouldAbort => "would be aborted",
             Self::WouldCopyServerSide => "would be copied server-side",
             Self::WouldCopyThroughClient => "would be copied through this machine",
         }

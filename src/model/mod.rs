@@ -21,5 +21,5 @@ pub use mapping::{Mapping, map_sources};
 pub use range::{Position, Range, RangeId};
 pub use receipt::{Evidence, Made, Receipt, Written};
 pub use tally::Tally;
-pub use text::{escape_key, now, parse_duration, parse_size, shell_word};
+pub use text::{escape_key, now, parse_age, parse_duration, parse_size, shell_word};
 pub use upload::{Revision, Upload, UploadedPart};

@@ -1,5 +1,6 @@
 //! What is done to one item. One file for each way of doing it.
 
+mod abort;
 mod copy;
 mod dry_run;
 mod evidence;
@@ -18,6 +19,7 @@ use std::future::Future;
 
 use crate::model::{Item, Outcome};
 
+pub use abort::AbortUploads;
 pub use copy::{Copy, CopySettings, CopySource};
 pub use dry_run::DryRun;
 pub use existing::Keep;

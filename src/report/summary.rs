@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use crate::model::{Evidence, Skip, Tally};
+use crate::model::{Evidence, Operation, Skip, Tally};
+use crate::pace::Stats;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -131,6 +132,17 @@ impl Summary {
         self.verified.clone_from(&tally.verified);
         self.lacking_tags = tally.lacking_tags;
         self.pending = self.selected.saturating_sub(tally.ended());
+    }
+
+    /// Takes the counts of requests over.
+    pub fn take_requests(&mut self, stats: &Stats) {
+        self.requests = Operation::ALL
+            .into_iter()
+            .map(|operation| (operation.as_str(), stats.requests(operation)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        self.retries = stats.retries();
+        self.throttled = stats.throttled();
     }
 
     /// One JSON object on one line.

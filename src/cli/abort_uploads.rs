@@ -1,0 +1,170 @@
+//! `s3bulk abort-uploads`: cleans up after uploads that nobody completed.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::ends::StoreArgs;
+use super::exit::Exit;
+use super::flags::{RequestArgs, ShownArgs};
+use super::machine::{fit_open_files, watch_signals};
+use super::report_error;
+use super::tell::print;
+use crate::job::{Finished, Signal, Stop};
+use crate::model::{Class, Error, Location, Operation, RequestError, Target, escape_key, now, parse_age};
+use crate::op::AbortUploads;
+use crate::pace::{Pacer, RetryPolicy};
+use crate::report::{Status, Summary, Terminal};
+use crate::store::{End, OpenUpload};
+
+const EXAMPLES: &str = "\
+Examples:
+  s3bulk abort-uploads --dry-run s3://bucket
+  s3bulk abort-uploads --older-than 7d s3://bucket/prefix/
+
+Uploads of interrupted copies are among them: a copy that is resumed afterwards
+begins its large objects anew.";
+
+/// Abort multipart uploads that nobody completed
+///
+/// The parts of such uploads are stored, and billed, until somebody aborts them.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct AbortUploadsArgs {
+    /// Uploads to every key under this prefix, or to this key
+    #[arg(value_name = "PREFIX")]
+    prefix: String,
+    /// Only uploads that were begun longer ago than this, as 12h or 7d
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    older_than: Option<Duration>,
+    /// Show them, and abort none
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    requests: RequestArgs,
+    #[command(flatten)]
+    shown: ShownArgs,
+}
+
+impl AbortUploadsArgs {
+    pub(super) fn verbosity(&self) -> u8 {
+        self.shown.verbose
+    }
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &AbortUploadsArgs, terminal: &Terminal) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report_error(&Error::Internal(error.to_string()), terminal),
+    };
+    let stop = Stop::default();
+    let finished = runtime.block_on(async {
+        watch_signals(stop.clone(), terminal.clone())?;
+        abort(args, &stop, terminal).await
+    });
+    let finished =
+        finished.unwrap_or_else(|error| Finished::before_it_began("abort-uploads", stop.signal(), Some(error)));
+    runtime.shutdown_background();
+    tell(args, &finished, terminal)
+}
+
+async fn abort(args: &AbortUploadsArgs, stop: &Stop, terminal: &Terminal) -> Result<Finished, Error> {
+    let started = Instant::now();
+    let location = Location::parse(&args.prefix, true).map_err(Error::Usage)?;
+    let concurrency = fit_open_files(args.requests.concurrency);
+    let retry = RetryPolicy { attempts: args.requests.attempts };
+    let pacer = Pacer::new(concurrency, retry, args.requests.request_timeout, stop.token.clone());
+    let bucket = End::load("", args.store.config()).await?.bucket(&location.bucket, &pacer).await?;
+    let age = args.older_than.and_then(|age| i64::try_from(age.as_secs()).ok());
+    let work = AbortUploads {
+        prefix: location.path().to_owned(),
+        key: if let Target::Object(key) = &location.target { Some(key.clone()) } else { None },
+        before: age.map(|age| jiff::Timestamp::now().as_second() - age),
+        dry_run: args.dry_run,
+        concurrency,
+    };
+    let mut summary = Summary::new("abort-uploads", now());
+    summary.dry_run = args.dry_run;
+    let each = |upload: &OpenUpload, aborted| count(&mut summary, &location.bucket, upload, aborted, args, terminal);
+    let ended = work.run(&bucket, each).await;
+    summary.take_requests(pacer.stats());
+    summary.elapsed_s = started.elapsed().as_secs_f64();
+    let error =
+        ended.err().filter(|error| error.class != Class::Interrupted).map(|error| unworkable(&args.prefix, &error));
+    let signal: Option<Signal> = stop.signal();
+    summary.status = match (&error, signal, summary.failed) {
+        (Some(_), _, _) => Status::Failed,
+        (None, Some(_), _) => Status::Interrupted,
+        (None, None, 0) => Status::Complete,
+        (None, None, _) => Status::Partial,
+    };
+    summary.error = error.as_ref().map(Error::to_string);
+    Ok(Finished { summary, signal, error })
+}
+
+fn unworkable(prefix: &str, error: &RequestError) -> Error {
+    let what = match error.operation {
+        Operation::ListMultipartUploads => "the uploads cannot be listed",
+        _ => "the uploads cannot be aborted",
+    };
+    Error::Unworkable(format!("{}: {what}: {}: {}", escape_key(prefix), error.code, error.message))
+}
+
+fn count(
+    summary: &mut Summary,
+    bucket: &str,
+    upload: &OpenUpload,
+    aborted: Option<Result<(), RequestError>>,
+    args: &AbortUploadsArgs,
+    terminal: &Terminal,
+) {
+    summary.listed += 1;
+    let Some(aborted) = aborted else { return summary.filtered += 1 };
+    summary.selected += 1;
+    let begun = jiff::Timestamp::from_second(upload.initiated).map(|begun| begun.to_string()).unwrap_or_default();
+    let shown = format!("s3://{bucket}/{}  begun {begun}  {}", escape_key(&upload.key), escape_key(&upload.id));
+    match aborted {
+        Ok(()) if args.dry_run => {
+            summary.skipped += 1;
+            if !args.shown.quiet {
+                terminal.line(&format!("would abort: {shown}"));
+            }
+        }
+        Ok(()) => {
+            summary.done += 1;
+            tracing::info!("aborted: {shown}");
+        }
+        Err(error) if matches!(error.class, Class::Interrupted | Class::Fatal) => summary.pending += 1,
+        Err(error) => {
+            summary.failed += 1;
+            terminal.line(&format!("failed: {shown}: {}: {}", error.code, escape_key(&error.message)));
+        }
+    }
+}
+
+fn tell(args: &AbortUploadsArgs, finished: &Finished, terminal: &Terminal) -> Exit {
+    let summary = &finished.summary;
+    if let Some(error) = &finished.error {
+        report_error(error, terminal);
+    } else if !args.shown.quiet {
+        let left =
+            if summary.filtered > 0 { format!(", {} younger ones left", summary.filtered) } else { String::new() };
+        match summary.dry_run {
+            true => terminal.line(&format!("dry run: {} uploads would be aborted{left}", summary.skipped)),
+            false => terminal.line(&format!("aborted: {} uploads{left}", summary.done)),
+        }
+        if summary.failed > 0 {
+            terminal.line(&format!("  {} failed", summary.failed));
+        }
+    }
+    if args.shown.json
+        && let Err(error) = print(&summary.json())
+    {
+        return report_error(&Error::Internal(format!("the summary cannot be written to stdout: {error}")), terminal);
+    }
+    Exit::from(finished)
+}
