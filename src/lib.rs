@@ -26,14 +26,16 @@
 //!    waits for bytes while holding one.
 //! 3. The journal says *done* only after the destination acknowledged the write; doing a done thing
 //!    again is harmless.
-//! 4. One task owns the journal and the terminal events.
-//! 5. Bodies in memory stay under the byte budget, and every channel is bounded: memory does not
+//! 4. An upload id is in the journal before its first part; every upload ends completed, aborted, or
+//!    named in the journal.
+//! 5. One task owns the journal and the terminal events.
+//! 6. Bodies in memory stay under the byte budget, and every channel is bounded: memory does not
 //!    grow with the number of keys.
-//! 6. Nothing below `cli` reads flags, environment or the terminal. (The AWS configuration is read
+//! 7. Nothing below `cli` reads flags, environment or the terminal. (The AWS configuration is read
 //!    by `aws-config`, in `store`.)
-//! 7. The first signal drains requests, not objects; the second ends the process. Neither loses
+//! 8. The first signal drains requests, not objects (a copy in parts stops after those in flight); the second ends the process. Neither loses
 //!    anything.
-//! 8. listed = filtered + selected; selected = done + skipped + failed + pending; pending is 0
+//! 9. listed = filtered + selected; selected = done + skipped + failed + pending; pending is 0
 //!    unless the run was interrupted. Every skip and every failure has a reason.
 
 pub mod cli;

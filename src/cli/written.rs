@@ -106,7 +106,7 @@ pub(super) struct WriteArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What is left alone")]
 pub(super) struct KeepArgs {
-    /// Never overwrite: write only where there is nothing (If-None-Match)
+    /// Never overwrite: skip what is there, and write only where there is nothing (If-None-Match)
     #[arg(long)]
     no_overwrite: bool,
     /// Skip objects that the destination has: same size, not older, equal ETag where it tells
@@ -120,10 +120,10 @@ pub(super) struct KeepArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Large objects")]
 pub(super) struct PartArgs {
-    /// Copy larger objects in parts [default: 1GiB within the store, 32MiB through this machine]
+    /// Copy larger objects in parts [default: 256MiB within the store, 32MiB through this machine]
     #[arg(long, value_name = "SIZE", value_parser = parse_threshold)]
     pub(super) multipart_threshold: Option<u64>,
-    /// Size of a part [default: as the source's, else 128MiB within the store, 16MiB through this machine]
+    /// Size of a part [default: as the source's, else 64MiB within the store, 16MiB through this machine]
     #[arg(long, value_name = "SIZE", value_parser = parse_part)]
     pub(super) part_size: Option<u64>,
 }

@@ -5,7 +5,8 @@ use crate::model::{Object, Skip};
 /// What is left alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
-    /// Nothing is overwritten: each write is made on the condition that there is nothing.
+    /// Nothing is overwritten: what is there is not written, and each write is made on the condition
+    /// that there is nothing (which some stores ignore).
     pub all: bool,
     /// An object of the same size, not older than the source, with an equal entity tag or checksum
     /// where these can be compared.
@@ -15,9 +16,9 @@ pub struct Keep {
 }
 
 impl Keep {
-    /// Whether the answer depends on what the destination holds.
+    /// Whether it matters what the destination holds.
     pub fn looks_beside(self) -> bool {
-        self.same || self.newer
+        self.all || self.same || self.newer
     }
 }
 

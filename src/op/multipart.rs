@@ -21,8 +21,9 @@ pub(super) const OPEN_PARTS: u32 = 20_000;
 /// How often an object that changes while it is copied is begun again.
 const RESTARTS: u32 = 3;
 
-/// Bytes of a part that the store copies, unless something else is asked for.
-const SERVER_PART: u64 = 128 << 20;
+/// Bytes of a part that the store copies, unless something else is asked for: see
+/// `SERVER_THRESHOLD`; smaller ones gain little for many more requests.
+const SERVER_PART: u64 = 64 << 20;
 
 /// Bytes of a part through this machine, unless something else is asked for. *Source:* 8 to 16 MiB
 /// is what AWS recommends for ranged GETs ("Best practices design patterns").

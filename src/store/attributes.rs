@@ -110,7 +110,8 @@ fn put_if(out: &mut RequestHeaders, name: &str, value: Option<impl Into<String>>
 
 impl Headers {
     fn write_to(&self, out: &mut RequestHeaders) {
-        put_if(out, "content-type", self.content_type.as_ref());
+        // Without one, the SDK would say that it is application/octet-stream.
+        put_if(out, "content-type", Some(self.content_type.clone().unwrap_or_default()));
         put_if(out, "content-encoding", self.content_encoding.as_ref());
         put_if(out, "content-disposition", self.content_disposition.as_ref());
         put_if(out, "content-language", self.content_language.as_ref());
@@ -208,10 +209,14 @@ pub(super) fn content_md5(bytes: &[u8]) -> String {
     STANDARD.encode(Md5::digest(bytes))
 }
 
-/// Sets these headers before a request is signed.
+/// Sets these headers before a request is signed; an empty `content-type` is none at all.
 pub(super) fn with_headers(headers: RequestHeaders) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {
     move |request| {
         for (name, value) in &headers {
+            if name == "content-type" && value.is_empty() {
+                request.headers_mut().remove("content-type");
+                continue;
+            }
             // Each came out of a header, or was checked when it was typed.
             if request.headers_mut().try_insert(name.clone(), value.clone()).is_err() {
                 tracing::warn!(name, "a header cannot be sent");
