@@ -46,7 +46,10 @@ fn younger_ones_are_left_and_a_dry_run_only_shows() {
     begun(&world, "young", 6);
     let all = format!("s3://{DEST}");
     let ran = abort(&world, &["--older-than", "7d", "--dry-run", &all]).expect(0).expect_sums();
-    assert!(ran.stderr.contains("would abort: s3://dest-bucket/old") && !ran.stderr.contains("young  begun"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("would abort: s3://dest-bucket/old") && !ran.stderr.contains("young  begun"),
+        "{ran:?}"
+    );
     assert_eq!((ran.count("skipped"), ran.count("filtered"), left(&world).len()), (1, 1, 2));
     abort(&world, &["--older-than", "7d", &all]).expect(0);
     assert_eq!(left(&world), ["young"]);

@@ -4,19 +4,13 @@
 mod common;
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use common::{DEST, SOURCE, World, ran, wait_until};
+use common::{DEST, SOURCE, World, ran, send, wait_until};
 use s3bulk_test_server::{Config, Fault, Object, Operation, Rule, When};
 
 fn slow(milliseconds: u64) -> World {
     World::with(Config { latency: Duration::from_millis(milliseconds), ..Config::default() })
-}
-
-fn send(child: &Child, signal: &str) {
-    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
 }
 
 #[test]

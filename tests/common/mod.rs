@@ -15,6 +15,14 @@ use tempfile::TempDir;
 pub const SOURCE: &str = "source-bucket";
 pub const DEST: &str = "dest-bucket";
 
+pub const MIB: u64 = 1 << 20;
+
+/// What `--via` takes.
+pub const WAYS: [&str; 2] = ["server", "client"];
+
+/// The smallest parts, and whatever is larger than one in parts.
+pub const SMALL_PARTS: [&str; 4] = ["--multipart-threshold", "5MiB", "--part-size", "5MiB"];
+
 /// A server, and a home of its own for the binary.
 pub struct World {
     pub server: Server,
@@ -104,6 +112,15 @@ impl World {
         self.copy_command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The same in the smallest parts, one way.
+    pub fn copy_in_parts(&self, way: &str, args: &[&str]) -> Ran {
+        self.copy_all(&[&SMALL_PARTS, &["--via", way][..], args].concat())
+    }
+
+    pub fn spawn_copy_in_parts(&self, way: &str, args: &[&str]) -> Child {
+        self.spawn_copy_all(&[&SMALL_PARTS, &["--via", way][..], args].concat())
+    }
+
     /// The destination must hold what the source holds under `in/`, and nothing else under `out/`.
     pub fn assert_copied(&self) {
         assert_same(&self.under(SOURCE, "in/"), &self.under(DEST, "out/"));
@@ -134,6 +151,71 @@ impl World {
         wait_until(|| self.written() >= count);
     }
 
+    /// How many requests to write parts came in.
+    pub fn part_requests(&self) -> u64 {
+        self.server.requests(Operation::UploadPart) + self.server.requests(Operation::UploadPartCopy)
+    }
+
+    /// How many parts were written.
+    pub fn parts(&self) -> u64 {
+        self.server.completed(Operation::UploadPart) + self.server.completed(Operation::UploadPartCopy)
+    }
+
+    /// Waits until so many parts were written.
+    pub fn wait_for_parts(&self, count: u64) {
+        wait_until(|| self.parts() >= count);
+    }
+
+    /// The ids of the uploads that are open at the destination, in order.
+    pub fn open_uploads(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.store().open_uploads(DEST).into_iter().map(|(_, id)| id).collect();
+        ids.sort();
+        ids
+    }
+
+    #[track_caller]
+    pub fn assert_none_open(&self) {
+        assert_eq!(self.store().open_uploads(DEST), []);
+    }
+
+    /// The ids of the uploads that the checkpoint names, in order.
+    pub fn named_uploads(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.checkpoint()).unwrap();
+        let mut open: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for line in text.lines() {
+            // The last one may be torn.
+            let Ok(record) = serde_json::from_str::<Value>(line) else { break };
+            let item = |record: &Value| format!("{} {}", record["source"], record["at"]);
+            let upload = |record: &Value| record["upload"]["upload_id"].as_str().map(str::to_owned);
+            for parked in record["open"].as_array().into_iter().flatten() {
+                open.insert(item(parked), upload(parked));
+            }
+            match record["t"].as_str().unwrap() {
+                "open" => drop(open.insert(item(&record), upload(&record))),
+                "close" => drop(open.remove(&item(&record))),
+                _ => {}
+            }
+        }
+        let mut ids: Vec<String> = open.into_values().flatten().collect();
+        ids.sort();
+        ids
+    }
+
+    /// Aborts an upload at the destination, as another client would.
+    pub fn abort(&self, key: &str, id: &str) {
+        use std::io::{Read as _, Write as _};
+        let address = self.server.endpoint().replace("http://", "");
+        let mut connection = std::net::TcpStream::connect(&address).unwrap();
+        let request = format!(
+            "DELETE /{DEST}/{key}?uploadId={id} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: \
+             close\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    }
+
     /// The one checkpoint in the default place.
     pub fn checkpoint(&self) -> PathBuf {
         let folder = self.home.path().join("s3bulk");
@@ -156,6 +238,16 @@ impl Ran {
         self.json()[field].as_u64().unwrap_or_else(|| panic!("no count {field} in {self:?}"))
     }
 
+    /// How many objects are known to be right by this kind of evidence.
+    pub fn verified(&self, kind: &str) -> u64 {
+        self.json()["verified"][kind].as_u64().unwrap_or(0)
+    }
+
+    /// How many lines of stderr hold this.
+    pub fn said(&self, what: &str) -> usize {
+        self.stderr.lines().filter(|line| line.contains(what)).count()
+    }
+
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -174,6 +266,23 @@ impl Ran {
 
 pub fn run(mut command: Command) -> Ran {
     ran(command.output().unwrap())
+}
+
+/// Waits for the end of a run.
+pub fn end(child: Child) -> Ran {
+    ran(child.wait_with_output().unwrap())
+}
+
+/// Kills a run as `kill -9` does.
+pub fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Sends a signal, such as `-INT`.
+pub fn send(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
 }
 
 pub fn ran(output: Output) -> Ran {
@@ -199,7 +308,7 @@ pub fn assert_same(source: &BTreeMap<String, Arc<Object>>, dest: &BTreeMap<Strin
     assert!(extra.is_empty(), "out of nowhere: {extra:?}");
     for (key, from) in source {
         let to = &dest[key];
-        assert_eq!(from.body, to.body, "{key:?}");
+        assert!(from.has_bytes_of(to), "{key:?} has other bytes");
         assert_eq!(headers(from), headers(to), "{key:?}");
         assert_eq!(from.metadata, to.metadata, "{key:?}");
         assert_eq!(from.tags, to.tags, "{key:?}");
@@ -211,6 +320,19 @@ fn headers(object: &Object) -> ContentHeaders {
     let mut headers = object.headers.clone();
     headers.content_type.get_or_insert("binary/octet-stream".to_owned());
     headers
+}
+
+/// Numbers that look random and repeat with their seed.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, limit: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % limit
+    }
 }
 
 pub fn wait_until(mut met: impl FnMut() -> bool) {

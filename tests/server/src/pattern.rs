@@ -1,8 +1,9 @@
 //! Bytes without meaning and without end, made as they are read: each is a function of a seed and of
 //! its place.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -22,8 +23,13 @@ static NOISE: LazyLock<Bytes> = LazyLock::new(|| {
     words.flatten().collect::<Vec<u8>>().into()
 });
 
+/// The checksums of the blocks that were asked for, by where they are cut from.
+static CHECKSUMS: Mutex<BTreeMap<usize, u64>> = Mutex::new(BTreeMap::new());
+
 /// The bytes of one seed.
 pub(crate) struct Pattern {
+    /// Where the block is cut from.
+    start: usize,
     /// Block number 0; in the others the first bytes differ.
     block: Bytes,
 }
@@ -31,7 +37,7 @@ pub(crate) struct Pattern {
 impl Pattern {
     pub(crate) fn new(seed: u64) -> Pattern {
         let start = usize::try_from(SplitMix(seed).next_u64() % BLOCK as u64).unwrap_or_default();
-        Pattern { block: NOISE.slice(start..start + BLOCK) }
+        Pattern { start, block: NOISE.slice(start..start + BLOCK) }
     }
 
     /// The bytes of the range in pieces, as they lie in memory.
@@ -54,12 +60,17 @@ impl Pattern {
             return self.read(range);
         }
         let mut checksum = self.read(range.start..first * size);
-        let (block, shift) = (checksum::of(&self.block), Shift::by(size));
+        let (block, shift) = (self.block_checksum(), Shift::by(size));
         for number in first..last {
             // The number lies where a checksum of what came before is mixed in, too.
             checksum = shift.apply(checksum ^ number) ^ block;
         }
         checksum::combine(checksum, self.read(last * size..range.end), range.end - last * size)
+    }
+
+    fn block_checksum(&self) -> u64 {
+        let mut known = CHECKSUMS.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(self.start).or_insert_with(|| checksum::of(&self.block))
     }
 
     fn read(&self, range: Range<u64>) -> u64 {
