@@ -7,6 +7,7 @@ misunderstanding of S3 with the program. Neither moto nor boto3 do. The server l
 127.0.0.1 only and ends with this process, however that ends.
 """
 
+import io
 import json
 import os
 import random
@@ -261,6 +262,28 @@ def check_all(s3, program, checks):
         requests = {"CopyObject": False, "GetObject": True, "PutObject": True}
         copies(f"s3://{CLIENT_DEST}/{CLIENT_PREFIX}", "by the client", requests, "--via", "client")
 
+    def in_parts(way, request):
+        """A large object that was uploaded in parts of 6 MiB."""
+        from boto3.s3.transfer import TransferConfig
+
+        value = make(1, random.Random(2)) | {"body": random.Random(3).randbytes(20_000_000)}
+        extra = {"Metadata": value["metadata"], "Tagging": "a=b%20c"} | value["headers"]
+        extra.pop("ExpiresString", None)
+        parts = TransferConfig(multipart_threshold=6 << 20, multipart_chunksize=6 << 20)
+        s3.create_bucket(Bucket=way)
+        s3.upload_fileobj(io.BytesIO(value["body"]), SOURCE, "large/object", ExtraArgs=extra, Config=parts)
+        args = ["--via", way, "--multipart-threshold", "5MiB", f"s3://{SOURCE}/large/", f"s3://{way}/"]
+        summary = program.copy(*args)
+        s3_source = read(s3, SOURCE, "large/object")
+        ensure(read(s3, way, "object") == s3_source, "it is not like the source")
+        ensure(summary["requests"].get(request) == 4, f"not in four parts: {summary['requests']}")
+        etags = [s3.head_object(Bucket=bucket, Key=key)["ETag"] for bucket, key in [(SOURCE, "large/object"), (way, "object")]]
+        ensure(etags[0] == etags[1], f"the ETags differ: {etags}")
+        ensure(not s3.list_multipart_uploads(Bucket=way).get("Uploads"), "an upload is left behind")
+        again = program.copy("--skip-existing", *args)
+        ensure((again["done"], again["skipped"]) == (0, 1), f"copied again: {again}")
+        s3.delete_object(Bucket=SOURCE, Key="large/object")
+
     def unknown(*locations):
         summary = program.copy(*locations, code=10)
         ensure(summary["status"] == "failed" and "no-such-bucket" in summary["error"], f"the summary says {summary}")
@@ -271,6 +294,8 @@ def check_all(s3, program, checks):
     checks.run("a copy by the server is like the source", lambda: same(s3, SERVER_DEST, "", wanted))
     checks.run("a copy through the client ends well", by_client)
     checks.run("a copy through the client is like the source", lambda: same(s3, CLIENT_DEST, CLIENT_PREFIX, wanted))
+    checks.run("the server copies in parts", lambda: in_parts("server", "UploadPartCopy"))
+    checks.run("a copy in parts through the client", lambda: in_parts("client", "UploadPart"))
     checks.run("the source is as it was", lambda: same(s3, SOURCE, "", wanted))
     checks.run("an unknown source exits 10", lambda: unknown("s3://no-such-bucket/", f"s3://{PLAIN_DEST}/"))
     checks.run("an unknown destination exits 10", lambda: unknown(f"s3://{SOURCE}/", "s3://no-such-bucket/"))

@@ -188,16 +188,15 @@ impl Bucket {
     }
 
     /// How large the first part of an object of several parts is, and how many there are; `None`
-    /// where the server does not say.
+    /// where the server does not say. (Without a condition: moto compares it with the part.)
     ///
     /// # Errors
-    /// [`Class::Missing`] where there is no such object, [`Class::Unmet`] where it is another one.
+    /// [`Class::Missing`] where there is no such object.
     pub async fn parts_of(&self, key: &str, revision: &Revision) -> Result<Option<(u64, u64)>, RequestError> {
         let answer = self
             .call(Operation::HeadObject, Duration::ZERO, || async {
                 let request = self.client.head_object().bucket(&self.name).key(key).part_number(1);
                 request
-                    .if_match(&revision.etag)
                     .set_version_id(revision.version_id.clone())
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.expected_owner.clone())
