@@ -125,7 +125,8 @@ fn count(
     summary.listed += 1;
     let Some(aborted) = aborted else { return summary.filtered += 1 };
     summary.selected += 1;
-    let begun = jiff::Timestamp::from_second(upload.initiated).map(|begun| begun.to_string()).unwrap_or_default();
+    let begun = upload.initiated.and_then(|begun| jiff::Timestamp::from_second(begun).ok());
+    let begun = begun.map_or("at an unknown time".to_owned(), |begun| begun.to_string());
     let shown = format!("s3://{bucket}/{}  begun {begun}  {}", escape_key(&upload.key), escape_key(&upload.id));
     match aborted {
         Ok(()) if args.dry_run => {

@@ -16,7 +16,7 @@ use super::written::{KeepArgs, PartArgs, WriteArgs};
 use crate::job::{Finished, Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target, escape_key, map_sources};
-use crate::op::{Copy, CopySettings, DryRun, Via, Wants, partition, same_store};
+use crate::op::{Copy, CopySettings, DryRun, Via, partition, same_store};
 use crate::pace::{ByteBudget, Pacer, RetryPolicy};
 use crate::report::{FailuresFile, ReceiptFile, Report, Terminal};
 use crate::store::{Bucket, End, PageRequest};
@@ -107,10 +107,10 @@ impl CopyArgs {
     }
 
     /// What makes another run the same job: what was typed, and the stores that it means.
-    fn identity(&self, sources: &[Location], dest: &Location, ends: (&End, &End), wants: &Wants) -> JobIdentity {
+    fn identity(&self, sources: &[Location], dest: &Location, ends: (&End, &End)) -> JobIdentity {
         let mut options = BTreeMap::new();
         let (source_end, dest_end) = ends;
-        self.written.identity(wants, &mut options);
+        self.written.identity(&mut options);
         self.keep.identity(&mut options);
         options.extend(self.version_id.iter().map(|id| ("version-id".to_owned(), id.clone())));
         for (name, end) in [("source", source_end), ("dest", dest_end)] {
@@ -182,7 +182,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     let concurrency = fit_open_files(args.speed.requests.concurrency);
     let (source_end, dest_end) = args.ends.load(args.written.customer_keys()?).await?;
     let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
-    let identity = args.identity(&locations, &dest, (&source_end, &dest_end), &wants);
+    let identity = args.identity(&locations, &dest, (&source_end, &dest_end));
 
     let retry = RetryPolicy { attempts: args.speed.requests.attempts };
     let pacer = Pacer::new(concurrency, retry, args.speed.requests.request_timeout, stop.token.clone());
@@ -216,7 +216,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
         part_size: args.parts.part_size,
         receipts: receipt_path.is_some(),
         since: claim.started_at(),
-        resumed: claim.is_resumed(),
+        unfinished_since: claim.unfinished_since(),
     };
     let op = Copy::new(copies, dest_bucket, ByteBudget::new(args.speed.memory), settings, concurrency);
     for item in claim.abandoned() {

@@ -29,7 +29,9 @@ impl From<AddressingArg> for Addressing {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Endpoint and credentials (the usual AWS configuration applies: environment, profiles, SSO, IMDS)")]
+#[command(
+    next_help_heading = "Endpoint and credentials (the usual AWS configuration applies: environment, profiles, SSO, IMDS)"
+)]
 pub(super) struct StoreArgs {
     /// Endpoint, as http://host:port
     #[arg(long, value_name = "URL")]

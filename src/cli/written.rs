@@ -266,25 +266,58 @@ impl WriteArgs {
     /// # Errors
     /// [`Error::Usage`] for a file or a variable that holds no key. Neither is shown.
     pub(super) fn customer_keys(&self) -> Result<(Option<CustomerKey>, Option<CustomerKey>), Error> {
-        let source = key(self.source_sse_c_key_file.as_ref(), "S3BULK_SOURCE_SSE_C_KEY")?;
-        let dest = key(self.sse_c_key_file.as_ref(), "S3BULK_SSE_C_KEY")?;
+        let source = key(self.source_sse_c_key_file.as_ref(), SOURCE_KEY)?;
+        let dest = key(self.sse_c_key_file.as_ref(), DEST_KEY)?;
         if dest.is_some() && (self.sse.is_some() || self.preserve.contains(&Kept::Sse)) {
             return Err(Error::Usage("an SSE-C key and --sse or --preserve sse exclude each other".to_owned()));
         }
         Ok((source, dest))
     }
 
-    /// What makes another run the same job.
-    pub(super) fn identity(&self, wants: &Wants, options: &mut BTreeMap<String, String>) {
-        if *wants != Wants::default() {
-            // Any text that tells different wishes apart; what is secret is not among them.
-            let mut wants = wants.clone();
-            let metadata = wants.headers.as_mut().map(|headers| std::mem::take(&mut headers.metadata));
-            let metadata: Option<BTreeMap<_, _>> = metadata.map(|metadata| metadata.into_iter().collect());
-            options.insert("written".to_owned(), format!("{wants:?} {metadata:?}"));
-        }
+    /// What makes another run the same job. No key is in it.
+    pub(super) fn identity(&self, options: &mut BTreeMap<String, String>) {
+        let mut put = |name: &str, value: Option<String>| {
+            options.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        let pairs = |pairs: &[(String, String)]| {
+            let mut pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            pairs.sort();
+            (!pairs.is_empty()).then(|| pairs.join("&"))
+        };
+        let named = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        put("storage-class", self.storage_class.clone());
+        put("metadata-directive", (self.metadata_directive == Directive::Replace).then(|| "replace".to_owned()));
+        put("metadata", pairs(&self.metadata));
+        put("content-type", self.content_type.clone());
+        put("content-encoding", self.content_encoding.clone());
+        put("content-disposition", self.content_disposition.clone());
+        put("content-language", self.content_language.clone());
+        put("cache-control", self.cache_control.clone());
+        put("expires", self.expires.clone());
+        put("tagging-directive", (self.tagging_directive == Directive::Replace).then(|| "replace".to_owned()));
+        put("tag", pairs(&self.tag));
+        put("tags", (self.tags == Tags::Require).then(|| "require".to_owned()));
+        put("acl", self.acl.clone());
+        put("sse", self.sse.map(|sse| named(&sse)));
+        put("sse-kms-key-id", self.sse_kms_key_id.clone());
+        put("sse-bucket-key", self.sse_bucket_key.then(|| "true".to_owned()));
+        let mut kept: Vec<String> = self.preserve.iter().map(|kept| named(kept)).collect();
+        kept.sort();
+        kept.dedup();
+        put("preserve", (!kept.is_empty()).then(|| kept.join(",")));
+        let given = |file: &Option<PathBuf>, variable| {
+            (file.is_some() || std::env::var_os(variable).is_some_and(|value| !value.is_empty()))
+                .then(|| "given".to_owned())
+        };
+        put("sse-c", given(&self.sse_c_key_file, DEST_KEY));
+        put("source-sse-c", given(&self.source_sse_c_key_file, SOURCE_KEY));
     }
 }
+
+/// The variable with the SSE-C key of the copies.
+const DEST_KEY: &str = "S3BULK_SSE_C_KEY";
+/// The variable with the SSE-C key of the source's objects.
+const SOURCE_KEY: &str = "S3BULK_SOURCE_SSE_C_KEY";
 
 fn key(file: Option<&PathBuf>, variable: &str) -> Result<Option<CustomerKey>, Error> {
     let (from, bytes) = match (file, std::env::var_os(variable)) {

@@ -269,7 +269,11 @@ impl<O: Op> Dispatcher<O> {
         let Told { ticket, item, step } = told;
         match step {
             Step::Begun { upload, recorded } => {
-                let written = self.keep(|this| this.journal.begin_upload(ticket, &item, *upload));
+                // It writes all that is new.
+                let written = self.keep(|this| {
+                    this.receipt.as_mut().map_or(Ok(()), ReceiptFile::flush)?;
+                    this.journal.begin_upload(ticket, &item, *upload)
+                });
                 if written.is_some() {
                     // Gone only where the item's task is.
                     let _ = recorded.send(());
@@ -374,6 +378,7 @@ impl<O: Op> Dispatcher<O> {
     fn record_end(&mut self) -> Result<(), Error> {
         if let Some(receipt) = &mut self.receipt {
             receipt.flush()?;
+            receipt.sync()?;
         }
         let ending = if self.journal.failures_left() > 0 { Ending::Partial } else { Ending::Complete };
         self.journal.close((!self.is_unfinished()).then_some(ending))?;

@@ -53,6 +53,8 @@ pub struct Claim {
     resume: Option<(State, u64)>,
     /// Items with uploads of a job that is given up.
     abandoned: Vec<Item>,
+    /// When the job was first started whose last run did not reach its end.
+    unfinished_since: Option<i64>,
 }
 
 impl Claim {
@@ -64,7 +66,7 @@ impl Claim {
     pub fn new(job: JobIdentity, place: &Place, mode: Mode) -> Result<Self, Error> {
         let header = Header { format: FORMAT, started_at: now(), job };
         let Some(path) = place.path(&header.job) else {
-            return Ok(Self { header, file: None, resume: None, abandoned: Vec::new() });
+            return Ok(Self { header, file: None, resume: None, abandoned: Vec::new(), unfinished_since: None });
         };
         if let Place::In(folder) = place {
             make_folder(folder)?;
@@ -79,15 +81,23 @@ impl Claim {
             (found, _) => found?,
         };
         let file = Some((path, lock));
-        let abandoned =
-            found.state.iter().filter(|_| mode == Mode::Restart).flat_map(|state| state.uploads()).collect();
+        let unfinished = found.state.iter().find(|state| state.ended.is_none());
+        let unfinished_since = unfinished.map(|state| seconds(&state.header));
+        let mut abandoned = Vec::new();
+        if let Some(state) = unfinished.filter(|_| mode == Mode::Restart) {
+            if state.header.job == header.job {
+                abandoned = state.uploads().collect();
+            } else if state.uploads().next().is_some() {
+                tracing::warn!("the job that is given up has left uploads at {}", state.header.job.dest);
+            }
+        }
         let resume = match found.state.filter(|_| mode != Mode::Restart) {
             Some(state) if state.header.job != header.job => return Err(another_job(&file, &state.header.job)),
             Some(state) => resumable(mode, &state)?.then_some((state, found.length)),
             None if mode == Mode::RetryFailed => return Err(Error::Usage(NO_LAST_RUN.to_owned())),
             None => None,
         };
-        Ok(Self { header, file, resume, abandoned })
+        Ok(Self { header, file, resume, abandoned, unfinished_since })
     }
 
     /// Whether a run that was interrupted goes on.
@@ -97,8 +107,13 @@ impl Claim {
 
     /// When the job was first started: seconds since 1970.
     pub fn started_at(&self) -> i64 {
-        let header = self.resume.as_ref().map_or(&self.header, |(state, _)| &state.header);
-        header.started_at.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second)
+        seconds(self.resume.as_ref().map_or(&self.header, |(state, _)| &state.header))
+    }
+
+    /// When the job was first started whose last run did not reach its end: it may have begun uploads
+    /// that nobody knows. Seconds since 1970.
+    pub fn unfinished_since(&self) -> Option<i64> {
+        self.unfinished_since
     }
 
     /// Items of a job that is given up, with uploads that nothing will name any more.
@@ -122,6 +137,10 @@ impl Claim {
         let file = JournalFile::reopen(&path, &state, length)?;
         Ok(Journal::resumed_from(state, file, lock))
     }
+}
+
+fn seconds(header: &Header) -> i64 {
+    header.started_at.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second)
 }
 
 const NO_LAST_RUN: &str = "there is no last run of this job whose failures could be tried again";

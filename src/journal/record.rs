@@ -9,7 +9,7 @@ use super::JobIdentity;
 use crate::model::{Beside, Failure, Item, Object, Origin, Position, Range, RangeId, Tally, Upload, UploadedPart};
 
 /// The version of the format that this program writes and reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -113,13 +113,13 @@ impl State {
         if mark.end {
             self.ranges.remove(&mark.range);
         }
-        let id = &mark.range;
-        self.ahead.retain(|(source, at)| {
-            *source != id.source || Some(at) <= id.after.as_ref() || !(all || Some(at) <= passed.as_ref())
-        });
-        if let Some(Position::Failure(n)) = &mark.at {
+        if let Some(Position::Failure(n)) = &passed {
             self.retried_to = self.retried_to.max(*n);
         }
+        let id = &mark.range;
+        self.ahead.retain(|(source, at)| {
+            !id.is_of(*source, at) || Some(at) <= id.after.as_ref() || !(all || Some(at) <= passed.as_ref())
+        });
         self.count(&mark.tally);
         mark.open.iter().for_each(|item| self.open(item));
         mark.failures.iter().for_each(|failure| self.failed(failure));
@@ -129,7 +129,7 @@ impl State {
     fn close(&mut self, close: &Close) -> Result<(), String> {
         let item = (close.source, close.at.clone());
         self.open.remove(&item).ok_or_else(|| format!("an item that is not open is closed: {:?}", close.at))?;
-        if self.ranges.values().any(|range| range.id.source == close.source && range.is_ahead(&close.at)) {
+        if self.ranges.values().any(|range| range.id.is_of(close.source, &close.at) && range.is_ahead(&close.at)) {
             self.ahead.insert(item);
         }
         self.count(&close.tally);

@@ -86,7 +86,7 @@ impl World {
             let of = Revision { size: 1, etag: "e".into(), version_id: None };
             let id = format!("{begun}");
             let parts = BTreeMap::from([(7, part.clone())]);
-            let upload = Upload { id: id.clone(), part_size: 1, of, checksums: true, parts };
+            let upload = Upload { id: id.clone(), part_size: 1, of, checksums: true, parts, ..Upload::default() };
             journal.begin_upload(ticket, item, upload).unwrap();
             id
         });
@@ -307,8 +307,8 @@ fn a_file_that_is_no_checkpoint_is_refused_and_left_alone() {
 fn a_newer_format_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("job.jsonl");
-    std::fs::write(&path, "{\"t\":\"job\",\"format\":2,\"new\":true}\n").unwrap();
-    refused(&path, Mode::ResumeOrStart, "format 2");
+    std::fs::write(&path, "{\"t\":\"job\",\"format\":3,\"new\":true}\n").unwrap();
+    refused(&path, Mode::ResumeOrStart, "format 3");
     assert!(open(&path, Mode::Restart).is_ok());
 }
 

@@ -35,6 +35,18 @@ pub struct RangeId {
     pub after: Option<Position>,
 }
 
+impl RangeId {
+    /// Whether a range of this name may hold an item at `position` of `source`: failures of all
+    /// sources are in one range.
+    pub fn is_of(&self, source: u32, position: &Position) -> bool {
+        match (&self.after, position) {
+            (Some(Position::Failure(_)), Position::Failure(_)) => true,
+            (Some(Position::Failure(_)), _) | (_, Position::Failure(_)) => false,
+            _ => self.source == source,
+        }
+    }
+}
+
 /// A range of work: `(id.after, until]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Checksum;
 
 /// A multipart upload and the parts of it that the destination has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     /// The upload id.
     #[serde(rename = "upload_id")]
@@ -19,13 +19,19 @@ pub struct Upload {
     /// Whether its parts carry CRC-64 checksums.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checksums: bool,
+    /// Whether its parts go through this machine; else the store copies them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub through_client: bool,
+    /// Whether it was begun without the source's tags, which could not be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_tags: bool,
     /// The parts that are uploaded, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "list")]
     pub parts: BTreeMap<u16, UploadedPart>,
 }
 
 /// One state of an object: a copy must not mix two.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
     /// Size in bytes.
     pub size: u64,

@@ -22,8 +22,10 @@ pub struct AbortUploads {
 
 impl AbortUploads {
     fn is_meant(&self, upload: &OpenUpload) -> bool {
+        // Some servers do not know of prefixes, or do not say when an upload was begun.
         self.key.as_ref().is_none_or(|key| *key == upload.key)
-            && self.before.is_none_or(|before| upload.initiated < before)
+            && upload.key.starts_with(&self.prefix)
+            && self.before.is_none_or(|before| upload.initiated.is_some_and(|begun| begun < before))
     }
 
     /// Works through the uploads of `bucket`, telling `each` what became of it: `None` for one that
@@ -41,7 +43,7 @@ impl AbortUploads {
         let (mut marker, mut open) = (None, JoinSet::new());
         let mut ended = Ok(());
         loop {
-            let page = bucket.list_uploads(prefix, marker.as_ref()).await;
+            let page = bucket.list_uploads(prefix, marker.as_ref(), false).await;
             let (uploads, next) = match page {
                 Ok(page) => page,
                 Err(error) => {

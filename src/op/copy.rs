@@ -1,17 +1,21 @@
 //! A copy of one object: which way, and what its errors mean.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Semaphore;
 
-use super::existing::{Keep, Verdict, compare, one_part};
+use super::evidence::of_store_copy;
+use super::existing::Keep;
 use super::fallback::Fallback;
+use super::left_alone::Alone;
+use super::multipart::{RESTARTS, begins_again};
 use super::route::Way;
 use super::wants::Read;
 use super::{Op, Steps, Wants, parts};
 use crate::model::{
-    Beside, Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Operation, Outcome, Receipt, RequestError,
-    Revision, Skip, Written, now,
+    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Operation, Outcome, Receipt, RequestError, Skip,
+    Written, now,
 };
 use crate::pace::ByteBudget;
 use crate::store::{Bucket, Head};
@@ -27,10 +31,6 @@ const SERVER_THRESHOLD: u64 = 256 << 20;
 
 /// Above this an object goes through this machine in parts: it is never in memory whole.
 const CLIENT_THRESHOLD: u64 = 32 << 20;
-
-/// How far clocks may be apart. *Source:* S3 refuses signatures that are 15 minutes off
-/// (RequestTimeTooSkewed).
-const CLOCK_SKEW: i64 = 15 * 60;
 
 /// One source of a copy.
 #[derive(Debug)]
@@ -62,9 +62,9 @@ pub struct CopySettings {
     pub receipts: bool,
     /// When the job was begun: seconds since 1970.
     pub since: i64,
-    /// Whether an earlier run of the job was interrupted, and may have begun uploads that nobody
-    /// knows.
-    pub resumed: bool,
+    /// When the job was begun of which an earlier run was interrupted, and may have begun uploads, or
+    /// made copies, that nobody knows: seconds since 1970.
+    pub unfinished_since: Option<i64>,
 }
 
 /// Copies objects into one bucket.
@@ -78,6 +78,8 @@ pub struct Copy {
     pub(super) part_slots: Arc<Semaphore>,
     /// Parts of all uploads that are open: each is remembered until its object is complete.
     pub(super) open_parts: Arc<Semaphore>,
+    /// Versions are not named in reads: they may not be read by version.
+    pub(super) unpinned: AtomicBool,
     /// That `--part-size` was too small is said once.
     pub(super) say_raised: std::sync::Once,
     fallback: Fallback,
@@ -101,7 +103,8 @@ impl Copy {
         let part_slots = Arc::new(Semaphore::new(part_slots(concurrency).min(Semaphore::MAX_PERMITS)));
         let open_parts = Arc::new(Semaphore::new(super::multipart::OPEN_PARTS as usize));
         let say_raised = std::sync::Once::new();
-        Self { sources, dest, budget, settings, part_slots, open_parts, say_raised, fallback }
+        let unpinned = AtomicBool::new(false);
+        Self { sources, dest, budget, settings, part_slots, open_parts, unpinned, say_raised, fallback }
     }
 
     /// What would be done with `item`. Pure, but for what the first copies showed.
@@ -120,7 +123,9 @@ impl Copy {
         if dest_key.trim().is_empty() || item.object.key.trim().is_empty() {
             return refuse("KeyCannotBeSent", "keys of white space alone cannot be copied".to_owned());
         }
-        let way = if self.fallback.is_client() { Way::Client } else { source.way };
+        // An upload goes on as it was begun.
+        let was_client = item.upload.as_ref().is_some_and(|upload| upload.through_client);
+        let way = if self.fallback.is_client() || was_client { Way::Client } else { source.way };
         Ok(Plan { source: &source.bucket, dest_key, way })
     }
 
@@ -142,119 +147,51 @@ impl Copy {
         }
     }
 
-    /// Why the destination's object is left alone, if it is.
-    async fn kept(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<Skip>, RequestError> {
-        let keep = self.settings.keep;
-        // What an upload of an earlier run made is its own.
-        let may_be_ours = keep.all && item.upload.is_some();
-        if !keep.looks_beside() || may_be_ours {
-            return Ok(None);
-        }
-        let found;
-        let beside = match &item.beside {
-            Beside::Unknown => {
-                found = self.dest.find(&plan.dest_key).await?;
-                found.as_ref()
-            }
-            Beside::Nothing => None,
-            Beside::Object(object) => Some(&**object),
-        };
-        let Some(dest) = beside else { return Ok(None) };
-        if keep.all {
-            return Ok(Some(Skip::Exists));
-        }
-        match compare(&item.object, dest, keep) {
-            Verdict::Copy => Ok(None),
-            Verdict::Skip(skip) => Ok(Some(skip)),
-            Verdict::SkipIfOpaque => self.skip_if_opaque(plan, item).await,
-        }
-    }
-
-    /// Entity tags differ: that means something only where neither comes of an encryption, and
-    /// nothing where there are checksums to compare.
-    async fn skip_if_opaque(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<Skip>, RequestError> {
-        let version = item.object.version_id.as_deref();
-        let (source, dest) =
-            tokio::join!(plan.source.head(&item.object.key, version), self.dest.head(&plan.dest_key, None));
-        let dest = match dest {
-            Err(error) if error.is_missing() => return Ok(None),
-            dest => dest?,
-        };
-        let source = source?;
-        let same = match (source.checksum, dest.checksum) {
-            (Some(source), Some(dest)) => source == dest,
-            _ => source.has_opaque_etag || dest.has_opaque_etag,
-        };
-        Ok(same.then_some(Skip::Same))
-    }
-
+    /// One CopyObject. Where the source had to be asked first, it must still be the same object.
     async fn server_side(&self, plan: &Plan<'_>, item: &Item) -> Result<Copied, RequestError> {
+        let mut restarts = RESTARTS;
+        loop {
+            match self.copy_object(plan, item).await {
+                Err(error) if begins_again(&error) && restarts > 0 => restarts -= 1,
+                copied => return copied,
+            }
+        }
+    }
+
+    async fn copy_object(&self, plan: &Plan<'_>, item: &Item) -> Result<Copied, RequestError> {
         let (object, wants) = (&item.object, &self.settings.wants);
         let version = object.version_id.as_deref();
         let head = if wants.need_head(object) { Some(plan.source.head(&object.key, version).await?) } else { None };
         let acl = self.acl(plan, item).await?;
         let attributes = wants.attributes(object, Read { head: head.as_ref(), tags: None, acl }, true);
         let checksum = head.as_ref().and_then(|head| head.checksum);
+        let etag = head.as_ref().map(|head| &head.revision.etag).or(object.etag.as_ref());
+        let copied = |evidence, checksum: Option<Checksum>, written: Written| Copied {
+            bytes: object.size,
+            evidence,
+            lacks_tags: false,
+            etag: etag.cloned(),
+            version_id: object.version_id.clone(),
+            checksum: checksum.or(written.checksum),
+            written,
+            made: Made::CopyObject,
+        };
+        // Where nothing may be overwritten, a refusal has to mean that.
         let only_new = self.settings.keep.all;
-        match self.dest.copy_from(plan.source, object, &plan.dest_key, &attributes, only_new).await {
+        let if_match = head.as_ref().map(|head| head.revision.etag.as_str()).filter(|_| !only_new);
+        let answer = self.dest.copy_from(plan.source, object, &plan.dest_key, &attributes, only_new, if_match).await;
+        match answer {
             Ok(written) => {
                 self.fallback.succeeded();
-                let operation = Operation::CopyObject;
-                let evidence = super::evidence::of_store_copy(operation, object.etag.as_deref(), checksum, &written)?;
-                Ok(Copied {
-                    bytes: object.size,
-                    evidence,
-                    lacks_tags: false,
-                    etag: object.etag.clone(),
-                    version_id: object.version_id.clone(),
-                    checksum: checksum.or(written.checksum),
-                    written,
-                    made: Made::CopyObject,
-                })
+                let etag = etag.map(String::as_str);
+                let evidence = of_store_copy(Operation::CopyObject, etag, checksum, &written)?;
+                Ok(copied(evidence, checksum, written))
             }
             Err(error) => {
-                let etag = object.etag.as_deref();
-                let written = self.settle_unmet(plan, error, object.size, etag, checksum).await?;
-                Ok(Copied {
-                    bytes: object.size,
-                    evidence: Evidence::Etag,
-                    lacks_tags: false,
-                    etag: object.etag.clone(),
-                    version_id: object.version_id.clone(),
-                    checksum,
-                    written,
-                    made: Made::CopyObject,
-                })
+                let (evidence, written) = self.settle_unmet(plan, item, error).await?;
+                Ok(copied(evidence, checksum, written))
             }
         }
-    }
-
-    /// A write on the condition that there is nothing was refused. After an attempt whose answer
-    /// was lost, what is there may be our own copy.
-    ///
-    /// # Errors
-    /// The refusal, where it is not; any other error as it is.
-    pub(super) async fn settle_unmet(
-        &self,
-        plan: &Plan<'_>,
-        error: RequestError,
-        size: u64,
-        etag: Option<&str>,
-        checksum: Option<Checksum>,
-    ) -> Result<Written, RequestError> {
-        if error.class != Class::Unmet || error.attempts < 2 || !self.settings.keep.all {
-            return Err(error);
-        }
-        let there = self.dest.head(&plan.dest_key, None).await?;
-        let same = match (checksum, there.checksum) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            _ => etag.and_then(one_part).is_some_and(|etag| one_part(&there.revision.etag) == Some(etag)),
-        };
-        let since = self.settings.since.saturating_sub(CLOCK_SKEW);
-        if same && there.revision.size == size && there.last_modified >= since {
-            return Ok(written_as(&there));
-        }
-        Err(error)
     }
 
     /// The access control list, where it is kept.
@@ -269,18 +206,18 @@ impl Copy {
     pub(super) async fn tags(
         &self,
         plan: &Plan<'_>,
-        key: &str,
-        revision: &Revision,
+        item: &Item,
         count: usize,
     ) -> Result<(Vec<(String, String)>, bool), RequestError> {
         let wants = &self.settings.wants;
         if wants.tags.is_some() || (count == 0 && !wants.tags_required) {
             return Ok((Vec::new(), false));
         }
-        match plan.source.tags(key, revision.version_id.as_deref(), count).await {
+        let object = &item.object;
+        match plan.source.tags(&object.key, object.version_id.as_deref(), count).await {
             Ok(tags) => Ok((tags, false)),
             Err(error) if error.class == Class::Denied && !wants.tags_required => {
-                tracing::debug!(key, %error, "the tags cannot be read");
+                tracing::debug!(object.key, %error, "the tags cannot be read");
                 Ok((Vec::new(), true))
             }
             Err(error) => Err(error),
@@ -345,43 +282,36 @@ impl Copy {
         })
     }
 
+    /// In parts or in one piece, as the object turns out to be large or small.
     async fn copy(&self, plan: &Plan<'_>, item: &Item, steps: &Steps) -> Result<Copied, RequestError> {
-        if item.upload.is_some() || item.object.size > self.threshold(plan.way) {
-            return self.turned(plan, self.in_parts(plan, item, steps).await, item, steps).await;
+        let mut in_parts = item.upload.is_some() || item.object.size > self.threshold(plan.way);
+        for _ in 0..=RESTARTS {
+            let copied = match (in_parts, plan.way) {
+                (true, _) => self.in_parts(plan, item, steps).await?,
+                (false, Way::Server) => Some(self.server_side(plan, item).await?),
+                (false, Way::Client) => self.through_client(plan, item).await?,
+            };
+            if let Some(copied) = copied {
+                return Ok(copied);
+            }
+            in_parts = !in_parts;
         }
-        match plan.way {
-            Way::Server => self.turned(plan, self.server_side(plan, item).await, item, steps).await,
-            Way::Client => self.through_client(plan, item, steps).await,
-        }
+        let message = "the size of the object changes faster than it can be read";
+        Err(RequestError::local(Operation::GetObject, Class::Permanent, "SourceChanges", message))
     }
 
-    /// A server-side copy that is denied goes through this machine, if it is the first.
-    async fn turned(
-        &self,
-        plan: &Plan<'_>,
-        copied: Result<Copied, RequestError>,
-        item: &Item,
-        steps: &Steps,
-    ) -> Result<Copied, RequestError> {
-        let denied = match copied {
-            Err(error) if error.class == Class::Denied && plan.way == Way::Server && error.operation.is_write() => {
-                error
-            }
-            copied => {
-                if copied.is_ok() {
-                    self.fallback.succeeded();
-                }
-                return copied;
-            }
+    /// The same; a server-side copy that is denied goes through this machine, if it is the first.
+    async fn copy_or_fall_back(&self, plan: &Plan<'_>, item: &Item, steps: &Steps) -> Result<Copied, RequestError> {
+        let denied = match self.copy(plan, item, steps).await {
+            Err(error) if error.class == Class::Denied && plan.way == Way::Server => error,
+            copied => return copied,
         };
-        if !self.fallback.take(&denied) {
+        let is_copy = matches!(denied.operation, Operation::CopyObject | Operation::UploadPartCopy);
+        if !is_copy || !self.fallback.take(&denied) {
             return Err(denied);
         }
-        let plan = &Plan { way: Way::Client, dest_key: plan.dest_key.clone(), source: plan.source };
-        if item.object.size > self.threshold(Way::Client) {
-            return self.in_parts(plan, item, steps).await;
-        }
-        self.through_client(plan, item, steps).await
+        let plan = Plan { way: Way::Client, dest_key: plan.dest_key.clone(), source: plan.source };
+        self.copy(&plan, item, steps).await
     }
 }
 
@@ -391,20 +321,22 @@ impl Op for Copy {
             Ok(plan) => plan,
             Err(error) => return self.failed(item, error),
         };
-        match self.kept(&plan, item).await {
-            Ok(None) => {}
-            Ok(Some(skip)) => {
-                if let Some(upload) = &item.upload {
-                    self.give_up(&plan, &upload.id).await;
-                }
-                return Outcome::Skipped(skip);
+        let outcome = match self.left_alone(&plan, item).await {
+            Ok(Alone::Not) => {
+                return match self.copy_or_fall_back(&plan, item, steps).await {
+                    Ok(copied) => self.done(item, &plan, copied),
+                    Err(error) => self.outcome(item, &plan, error).await,
+                };
             }
-            Err(error) => return self.outcome(item, &plan, error).await,
-        }
-        match self.copy(&plan, item, steps).await {
-            Ok(copied) => self.done(item, &plan, copied),
+            Ok(Alone::Done(copied)) => self.done(item, &plan, *copied),
+            Ok(Alone::Skipped(skip)) => Outcome::Skipped(skip),
             Err(error) => self.outcome(item, &plan, error).await,
+        };
+        // The item is over, and with it what an earlier run began.
+        if let (Some(upload), false) = (&item.upload, matches!(outcome, Outcome::Interrupted | Outcome::Fatal(_))) {
+            self.give_up(&plan, &upload.id).await;
         }
+        outcome
     }
 }
 

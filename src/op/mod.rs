@@ -6,6 +6,7 @@ mod dry_run;
 mod evidence;
 mod existing;
 mod fallback;
+mod left_alone;
 mod multipart;
 mod parts;
 mod resume;

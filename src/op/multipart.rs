@@ -1,6 +1,8 @@
 //! A large object in parts: an upload is begun or taken up again, filled, completed, or given up.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -12,14 +14,14 @@ use super::transfer::Transfer;
 use super::wants::Read;
 use super::{Steps, parts};
 use crate::model::{Class, Item, Operation, RequestError, Upload};
-use crate::store::Head;
+use crate::store::{Head, OpenUpload};
 
 /// Parts that the open uploads may have together: each is remembered, here and in the checkpoint,
 /// in some 100 bytes.
-pub(super) const OPEN_PARTS: u32 = 20_000;
+pub(super) const OPEN_PARTS: u32 = 100_000;
 
 /// How often an object that changes while it is copied is begun again.
-const RESTARTS: u32 = 3;
+pub(super) const RESTARTS: u32 = 3;
 
 /// Bytes of a part that the store copies, unless something else is asked for: see
 /// `SERVER_THRESHOLD`; smaller ones gain little for many more requests.
@@ -37,10 +39,16 @@ const ROUNDING: i64 = 2;
 
 impl Copy {
     /// Copies one object in parts, taking up the upload that an earlier run began. An object that
-    /// changes meanwhile is begun again a few times.
-    pub(super) async fn in_parts(&self, plan: &Plan<'_>, item: &Item, steps: &Steps) -> Result<Copied, RequestError> {
+    /// changes meanwhile is begun again a few times. `None` for one that has become too small.
+    pub(super) async fn in_parts(
+        &self,
+        plan: &Plan<'_>,
+        item: &Item,
+        steps: &Steps,
+    ) -> Result<Option<Copied>, RequestError> {
         let mut earlier = item.upload.as_deref().cloned();
-        for restart in 0.. {
+        let mut restarts = 0;
+        loop {
             // The upload that is under way, to be given up if this goes wrong.
             let mut id = earlier.as_ref().map(|upload| upload.id.clone());
             let error = match self.attempt(plan, item, steps, earlier.take(), &mut id).await {
@@ -51,15 +59,26 @@ impl Copy {
             if let Some(id) = id.filter(|_| !is_resumed) {
                 self.give_up(plan, &id).await;
             }
+            if self.unpins(item, &error) {
+                continue;
+            }
             if !begins_again(&error) {
                 return Err(error);
             }
-            if restart == RESTARTS {
+            if restarts == RESTARTS {
                 return Err(too_often(error));
             }
+            restarts += 1;
             tracing::debug!(key = item.object.key, %error, "the object is begun again");
         }
-        Err(RequestError::interrupted(Operation::UploadPart, 0))
+    }
+
+    /// Reading a version by its id wants a permission of its own. Where nobody asked for a version,
+    /// the object is read without: its entity tag guards it, too.
+    fn unpins(&self, item: &Item, error: &RequestError) -> bool {
+        let reads = matches!(error.operation, Operation::GetObject | Operation::UploadPartCopy);
+        let may_unpin = item.object.version_id.is_none();
+        error.class == Class::Denied && reads && may_unpin && !self.unpinned.swap(true, Relaxed)
     }
 
     async fn attempt(
@@ -69,10 +88,13 @@ impl Copy {
         steps: &Steps,
         earlier: Option<Upload>,
         id: &mut Option<String>,
-    ) -> Result<Copied, RequestError> {
+    ) -> Result<Option<Copied>, RequestError> {
         let key = &item.object.key;
-        let head = plan.source.head(key, item.object.version_id.as_deref()).await?;
+        let mut head = plan.source.head(key, item.object.version_id.as_deref()).await?;
         refuse_unreadable(&head)?;
+        if item.object.version_id.is_none() && self.unpinned.load(Relaxed) {
+            head.revision.version_id = None;
+        }
         let mut taken = Taken::Gone;
         if let Some(upload) = earlier {
             if upload.of == head.revision {
@@ -82,39 +104,44 @@ impl Copy {
             }
         }
         *id = None;
-        let (upload, open, lacks_tags) = match taken {
+        let (upload, open) = match taken {
             Taken::Up(upload) => {
+                *id = Some(upload.id.clone());
                 let open = self.open(&upload).await?;
-                (upload, open, false)
+                (upload, open)
             }
             Taken::Complete(upload, written) => {
-                let transfer = Transfer::new(self, plan, key, upload);
-                return transfer.copied(self, &head, written).await;
+                let lacks_tags = upload.lacks_tags;
+                let copied = Transfer::new(self, plan, key, upload).copied(self, &head, written).await?;
+                return Ok(Some(Copied { lacks_tags, ..copied }));
             }
+            Taken::Gone if head.revision.size <= self.threshold(plan.way) => return Ok(None),
             Taken::Gone => {
-                let part_size = self.part_size(plan, key, &head).await?;
                 let mut upload = Upload {
-                    id: String::new(),
-                    part_size,
+                    part_size: self.part_size(plan, item, &head).await?,
                     of: head.revision.clone(),
-                    checksums: false,
-                    parts: std::collections::BTreeMap::new(),
+                    through_client: plan.way == Way::Client,
+                    ..Upload::default()
                 };
                 let open = self.open(&upload).await?;
-                let lacks_tags = self.begin(plan, item, &head, &mut upload).await?;
+                self.begin(plan, item, &head, &mut upload).await?;
+                if let Err(error) = steps.begun(&upload).await {
+                    // Nothing names it.
+                    self.give_up(plan, &upload.id).await;
+                    return Err(error);
+                }
                 *id = Some(upload.id.clone());
-                steps.begun(&upload).await?;
-                (upload, open, lacks_tags)
+                (upload, open)
             }
         };
-        *id = Some(upload.id.clone());
+        let lacks_tags = upload.lacks_tags;
         let mut transfer = Transfer::new(self, plan, key, upload);
         let written = transfer.run(self, &head, steps).await?;
         drop(open);
         // Completed: there is nothing to give up.
         *id = None;
         let copied = transfer.copied(self, &head, written).await?;
-        Ok(Copied { lacks_tags, ..copied })
+        Ok(Some(Copied { lacks_tags, ..copied }))
     }
 
     /// Takes the parts of `upload` out of those that may be open.
@@ -132,11 +159,11 @@ impl Copy {
     }
 
     /// The size of the parts of an object, in bytes.
-    async fn part_size(&self, plan: &Plan<'_>, key: &str, head: &Head) -> Result<u64, RequestError> {
-        let (size, asked) = (head.revision.size, self.settings.part_size);
+    async fn part_size(&self, plan: &Plan<'_>, item: &Item, head: &Head) -> Result<u64, RequestError> {
+        let (size, asked, key) = (head.revision.size, self.settings.part_size, &item.object.key);
         let has_parts = head.revision.etag.contains('-');
         let of_source = match asked {
-            None if has_parts => plan.source.parts_of(key, &head.revision).await?,
+            None if has_parts => plan.source.parts_of(key, item.object.version_id.as_deref()).await?,
             _ => None,
         };
         let usual = match plan.way {
@@ -165,35 +192,30 @@ impl Copy {
         self.budget.total() / BUDGET_SHARE
     }
 
-    /// Begins `upload` at the destination; returns whether the tags could not be read.
-    async fn begin(
-        &self,
-        plan: &Plan<'_>,
-        item: &Item,
-        head: &Head,
-        upload: &mut Upload,
-    ) -> Result<bool, RequestError> {
-        let key = &item.object.key;
-        let (tags, lacks_tags) = self.tags(plan, key, &head.revision, head.tag_count).await?;
+    /// Begins `upload` at the destination, and aborts those of which the answer to their creation was
+    /// lost, now or when an earlier run was killed.
+    async fn begin(&self, plan: &Plan<'_>, item: &Item, head: &Head, upload: &mut Upload) -> Result<(), RequestError> {
+        let (tags, lacks_tags) = self.tags(plan, item, head.tag_count).await?;
         let read = Read { head: Some(head), tags: Some(tags), acl: self.acl(plan, item).await? };
         let attributes = self.settings.wants.attributes(&item.object, read, false);
-        if self.settings.resumed {
-            self.tidy(plan, None, self.settings.since).await;
-        }
-        let since = jiff::Timestamp::now().as_second();
+        let now = jiff::Timestamp::now().as_second();
+        let begun = Instant::now();
         let created = self.dest.create_upload(&plan.dest_key, &attributes, plan.way == Way::Client).await;
+        let age = i64::try_from(begun.elapsed().as_secs()).unwrap_or(i64::MAX);
         match created {
             Ok(created) => {
-                if created.attempts > 1 {
-                    self.tidy(plan, Some(&created.id), since).await;
+                let unfinished = self.settings.unfinished_since.map(|since| now.saturating_sub(since));
+                let lost = (created.attempts > 1).then_some(age);
+                if let Some(age) = unfinished.max(lost) {
+                    self.tidy(plan, Some(&created.id), age).await;
                 }
-                upload.checksums = created.checksums;
-                upload.id = created.id;
-                Ok(lacks_tags)
+                (upload.id, upload.checksums, upload.lacks_tags) = (created.id, created.checksums, lacks_tags);
+                Ok(())
             }
             Err(error) => {
-                if error.attempts > 1 {
-                    self.tidy(plan, None, since).await;
+                let sent = error.attempts > 0 && matches!(error.class, Class::Transient | Class::Interrupted);
+                if error.attempts > 1 || sent {
+                    self.tidy(plan, None, age).await;
                 }
                 Err(error)
             }
@@ -212,38 +234,48 @@ impl Copy {
         }
     }
 
-    /// Aborts uploads to exactly this key that were begun `since` and are not `ours`: answers to
-    /// their creation were lost. A store that does not say which there are is left alone.
-    async fn tidy(&self, plan: &Plan<'_>, ours: Option<&str>, since: i64) {
-        let mut marker = None;
+    /// Aborts uploads to exactly this key that were begun at most `age` seconds ago and are not
+    /// `ours`. By the server's clock, where it shows ours. A store that does not say which there are
+    /// is left alone.
+    async fn tidy(&self, plan: &Plan<'_>, ours: Option<&str>, age: i64) {
+        let (mut found, mut marker) = (Vec::new(), None);
         loop {
-            let listed = self.dest.list_uploads(&plan.dest_key, marker.as_ref()).await;
-            let (uploads, next) = match listed {
-                Ok(listed) => listed,
+            match self.dest.list_uploads(&plan.dest_key, marker.as_ref(), true).await {
+                Ok((uploads, next)) => {
+                    found.extend(uploads.into_iter().filter(|upload| upload.key == plan.dest_key));
+                    marker = next;
+                }
                 Err(error) => return tracing::debug!(%error, "uploads cannot be listed"),
-            };
-            let lost = uploads.into_iter().filter(|upload| {
-                let is_ours = ours == Some(upload.id.as_str());
-                upload.key == plan.dest_key && !is_ours && upload.initiated >= since - ROUNDING
-            });
-            for upload in lost {
-                self.give_up(plan, &upload.id).await;
             }
-            marker = next;
             if marker.is_none() {
-                return;
+                break;
             }
+        }
+        for id in lost(&found, ours, age, jiff::Timestamp::now().as_second()) {
+            self.give_up(plan, id).await;
         }
     }
 }
 
+/// The ids of `uploads` that were begun at most `age` seconds ago and are not `ours`. `now` is by our
+/// clock, which counts where the server does not show `ours`.
+fn lost<'a>(uploads: &'a [OpenUpload], ours: Option<&str>, age: i64, now: i64) -> Vec<&'a str> {
+    let is_ours = |upload: &&OpenUpload| ours == Some(upload.id.as_str());
+    let now = uploads.iter().find(is_ours).and_then(|upload| upload.initiated).unwrap_or(now);
+    let since = now.saturating_sub(age).saturating_sub(ROUNDING);
+    let recent = |upload: &&OpenUpload| upload.initiated.is_some_and(|begun| begun >= since);
+    uploads.iter().filter(|upload| !is_ours(upload)).filter(recent).map(|upload| upload.id.as_str()).collect()
+}
+
 /// Whether another attempt from the start may succeed: the object changed, the upload is gone, or
 /// what was written is not what was read.
-fn begins_again(error: &RequestError) -> bool {
-    let changed = error.class == Class::Unmet
-        && matches!(error.operation, Operation::UploadPartCopy | Operation::GetObject | Operation::HeadObject);
+pub(super) fn begins_again(error: &RequestError) -> bool {
+    let reads = matches!(error.operation, Operation::UploadPartCopy | Operation::GetObject | Operation::CopyObject);
+    let changed = error.class == Class::Unmet && reads;
     let mismatch = error.code == "ChecksumMismatch" && error.class == Class::Transient;
-    changed || mismatch || matches!(error.code.as_str(), "NoSuchUpload" | "InvalidPart" | "BadDigest")
+    let differs = error.code == "BadDigest" && error.operation == Operation::CompleteMultipartUpload;
+    let gone = matches!(error.code.as_str(), "NoSuchUpload" | "InvalidPart" | "NoSuchVersion");
+    changed || mismatch || differs || gone
 }
 
 fn too_often(error: RequestError) -> RequestError {
@@ -252,4 +284,37 @@ fn too_often(error: RequestError) -> RequestError {
     }
     let message = format!("the object was replaced {} times while it was copied", RESTARTS + 1);
     RequestError { class: Class::Permanent, code: "SourceChanges".to_owned(), message, ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(operation: Operation, class: Class, code: &str) -> RequestError {
+        RequestError::local(operation, class, code, "message")
+    }
+
+    #[test]
+    fn an_object_that_changed_is_begun_again_and_a_destination_that_is_there_is_not() {
+        let unmet = |operation| begins_again(&error(operation, Class::Unmet, "PreconditionFailed"));
+        assert!(unmet(Operation::UploadPartCopy) && unmet(Operation::GetObject));
+        assert!(!unmet(Operation::CompleteMultipartUpload) && !unmet(Operation::PutObject));
+        let code = |code| begins_again(&error(Operation::UploadPart, Class::Permanent, code));
+        assert!(code("NoSuchUpload") && code("InvalidPart") && !code("AccessDenied") && !code("BadDigest"));
+        assert_eq!(too_often(error(Operation::GetObject, Class::Unmet, "PreconditionFailed")).code, "SourceChanges");
+    }
+
+    #[test]
+    fn only_uploads_that_are_as_young_as_the_loss_are_lost() {
+        let upload = |id: &str, initiated| OpenUpload { key: "k".into(), id: id.into(), initiated };
+        let uploads = [
+            upload("other's", Some(990)),
+            upload("lost", Some(1_005)),
+            upload("ours", Some(1_010)),
+            upload("unknown", None),
+        ];
+        assert_eq!(lost(&uploads, Some("ours"), 5, 1_300), ["lost"], "by the server's clock");
+        assert_eq!(lost(&uploads, None, 5, 1_010), ["lost", "ours"]);
+        assert!(lost(&uploads, None, 5, 1_300).is_empty());
+    }
 }

@@ -3,7 +3,7 @@
 use super::copy::{Copy, Plan, written_as};
 use super::parts;
 use super::route::Way;
-use crate::model::{Checksum, RequestError, Upload, Written};
+use crate::model::{Checksum, Class, RequestError, Upload, Written};
 use crate::store::{Head, ListedPart, composite_etag};
 
 /// An upload of an earlier run.
@@ -41,12 +41,14 @@ impl Copy {
                 let written = self.landed(plan, &upload, head.checksum).await?;
                 Ok(written.map_or(Taken::Gone, |written| Taken::Complete(upload, written)))
             }
+            // A permission of its own: what is recorded is relied on.
+            Err(error) if matches!(error.class, Class::Denied | Class::Permanent) => Ok(Taken::Up(upload)),
             Err(error) => Err(error),
         }
     }
 
-    /// The object at the destination, if it is what `upload` would have made: of its size, and with
-    /// the entity tag of its parts or an equal `checksum`.
+    /// The object at the destination, if it is what `upload` would have made: written since the job
+    /// was begun, of its size, and with the entity tag of its parts or an equal `checksum`.
     pub(super) async fn landed(
         &self,
         plan: &Plan<'_>,
@@ -54,7 +56,7 @@ impl Copy {
         checksum: Option<Checksum>,
     ) -> Result<Option<Written>, RequestError> {
         let there = match self.dest.head(&plan.dest_key, None).await {
-            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) if matches!(error.class, Class::Missing | Class::Denied) => return Ok(None),
             there => there?,
         };
         let is_whole = upload.parts.len() == usize::from(parts::count(upload.of.size, upload.part_size));
@@ -63,7 +65,8 @@ impl Copy {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => made.is_some_and(|made| there.revision.etag.trim_matches('"') == made),
         };
-        Ok((same && there.revision.size == upload.of.size).then(|| written_as(&there)))
+        let is_recent = there.last_modified >= self.since();
+        Ok((same && is_recent && there.revision.size == upload.of.size).then(|| written_as(&there)))
     }
 }
 
@@ -90,7 +93,7 @@ mod tests {
 
     fn upload() -> Upload {
         let of = Revision { size: 25, etag: "e".into(), version_id: None };
-        Upload { id: "u".into(), part_size: 10, of, checksums: true, parts: std::collections::BTreeMap::new() }
+        Upload { id: "u".into(), part_size: 10, of, checksums: true, through_client: true, ..Upload::default() }
     }
 
     fn listed(size: u64, checksum: Option<Checksum>) -> ListedPart {

@@ -1,10 +1,10 @@
 //! A small object through this machine: GetObject into memory, PutObject from it.
 
 use super::copy::{Copied, Copy, Plan};
+use super::evidence;
 use super::route::Way;
 use super::wants::Read;
-use super::{Steps, evidence};
-use crate::model::{Class, Evidence, Item, Made, Operation, RequestError};
+use crate::model::{Class, Item, Made, Operation, RequestError};
 use crate::pace::Reservation;
 use crate::store::{Fetched, Head};
 
@@ -14,19 +14,13 @@ const GROWTHS: u32 = 3;
 impl Copy {
     /// Copies one object through memory. Body and headers are one answer of the source, and belong
     /// together even where the object is replaced meanwhile.
-    pub(super) async fn through_client(
-        &self,
-        plan: &Plan<'_>,
-        item: &Item,
-        steps: &Steps,
-    ) -> Result<Copied, RequestError> {
+    /// `None` for an object that has grown too large for one piece.
+    pub(super) async fn through_client(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<Copied>, RequestError> {
         // The bytes are held until the write is acknowledged.
-        let Some((fetched, _bytes)) = self.fetch(plan, item).await? else {
-            return self.in_parts(plan, item, steps).await;
-        };
+        let Some((fetched, _bytes)) = self.fetch(plan, item).await? else { return Ok(None) };
         let (object, head) = (&item.object, &fetched.head);
         refuse_unreadable(head)?;
-        let (tags, lacks_tags) = self.tags(plan, &object.key, &head.revision, head.tag_count).await?;
+        let (tags, lacks_tags) = self.tags(plan, item, head.tag_count).await?;
         let read = Read { head: Some(head), tags: Some(tags), acl: self.acl(plan, item).await? };
         let attributes = self.settings.wants.attributes(object, read, false);
         let (body, only_new) = (&fetched.body, self.settings.keep.all);
@@ -44,13 +38,14 @@ impl Copy {
             Ok(written) => {
                 let computed = Some(fetched.checksum);
                 let evidence = evidence::of_bytes(Operation::PutObject, computed, head.checksum, &written)?;
-                Ok(copied(evidence, written))
+                let by_etag =
+                    || evidence::of_store_copy(Operation::PutObject, Some(&head.revision.etag), None, &written);
+                let evidence = evidence.min(by_etag()?);
+                Ok(Some(copied(evidence, written)))
             }
             Err(error) => {
-                let (etag, checksum) = (Some(head.revision.etag.as_str()), Some(fetched.checksum));
-                let written = self.settle_unmet(plan, error, head.revision.size, etag, checksum).await?;
-                let evidence = if written.checksum.is_some() { Evidence::Checksum } else { Evidence::Etag };
-                Ok(copied(evidence, written))
+                let (evidence, written) = self.settle_unmet(plan, item, error).await?;
+                Ok(Some(copied(evidence, written)))
             }
         }
     }
@@ -59,6 +54,10 @@ impl Copy {
     async fn fetch(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<(Fetched, Reservation)>, RequestError> {
         let (key, version) = (&item.object.key, item.object.version_id.as_deref());
         let mut size = item.object.size;
+        if size > self.threshold(Way::Client) {
+            // It was large when it was listed.
+            size = plan.source.head(key, version).await?.revision.size;
+        }
         for _ in 0..GROWTHS {
             let bytes = self.reserve(size).await?;
             if let Some(fetched) = plan.source.get(key, version, size).await? {

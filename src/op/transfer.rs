@@ -77,7 +77,11 @@ impl Transfer {
                 return Err(mismatch(Operation::UploadPart, source, ours));
             }
             tracing::debug!(key = self.route.key, "the parts do not make the object: they are read again");
-            self.recheck(copy).await?;
+            if !self.recheck(copy).await? {
+                // It was read the same twice: what the store says of it is wrong, or was.
+                let error = mismatch(Operation::GetObject, source, ours);
+                return Err(RequestError { class: Class::Permanent, ..error });
+            }
             self.fill(copy, steps).await?;
         }
         self.complete(copy, head).await
@@ -173,8 +177,10 @@ impl Transfer {
         }
     }
 
-    /// Reads all parts again, and forgets those that are not what was read the first time.
-    async fn recheck(&mut self, copy: &Copy) -> Result<(), RequestError> {
+    /// Reads all parts again, and forgets those that are not what was read the first time; whether
+    /// there are any.
+    async fn recheck(&mut self, copy: &Copy) -> Result<bool, RequestError> {
+        let parts = self.upload.parts.len();
         let mut reading = JoinSet::new();
         let mut numbers = self.numbers();
         loop {
@@ -198,7 +204,7 @@ impl Transfer {
                 self.upload.parts.remove(&number);
             }
         }
-        Ok(())
+        Ok(self.upload.parts.len() < parts)
     }
 
     async fn complete(&self, copy: &Copy, head: &Head) -> Result<Written, RequestError> {
@@ -227,7 +233,9 @@ impl Transfer {
         let checksum = self.checksum().filter(|_| !self.upload.parts.is_empty());
         let (evidence, written) = match self.evidence(copy, head, checksum, written).await {
             // Written anew it would be refused: there is something now.
-            Err(error) if copy.settings.keep.all => return Err(RequestError { class: Class::Permanent, ..error }),
+            Err(error) if copy.settings.keep.all && error.code == "ChecksumMismatch" => {
+                return Err(RequestError { class: Class::Permanent, ..error });
+            }
             known => known?,
         };
         Ok(Copied {
@@ -267,6 +275,10 @@ impl Transfer {
             Err(error) if error.class == Class::Denied => return Ok((Evidence::Answer, written)),
             Err(error) => return Err(error),
         };
+        if written.version_id.is_some() && there.revision.version_id != written.version_id {
+            // Another object by now.
+            return Ok((Evidence::Answer, written));
+        }
         let (size, count) = (there.revision.size, parts_in(&there.revision.etag));
         let parts = usize::from(*self.numbers().end());
         if size != self.upload.of.size || count.is_some_and(|count| count != parts) {

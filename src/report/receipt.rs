@@ -22,6 +22,9 @@ const LONGEST_LINE: u64 = 64 << 10;
 /// What each line begins with.
 const BEGINNING: &[u8] = b"{\"time\":";
 
+/// What a zstd frame begins with. *Source:* RFC 8878.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// A receipt file. Each batch of lines is a zstd frame of its own, so that the file can be read
 /// whenever the run ends.
 #[derive(Debug)]
@@ -46,15 +49,13 @@ impl ReceiptFile {
             return Err(Error::Usage(format!("--receipt {name}: name a file that ends in .jsonl or .jsonl.zst")));
         }
         let broken = |error: &io::Error| unwritable(path, error);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(|error| broken(&error))?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).open(path).map_err(|error| broken(&error))?;
         if !file.metadata().map_err(|error| broken(&error))?.is_file() {
             return Err(Error::Checkpoint(format!("the receipt {name} is not a regular file")));
+        }
+        if file.try_lock().is_err() {
+            return Err(Error::Checkpoint(format!("the receipt {name} is being written by another process")));
         }
         if !is_receipt(&file, compressed).map_err(|error| broken(&error))? {
             return Err(Error::Checkpoint(format!("{name} is not a receipt: it would be replaced; name another")));
@@ -66,7 +67,6 @@ impl ReceiptFile {
         } else {
             mend_lines(&mut file).map_err(|error| broken(&error))?;
         }
-        file.seek(SeekFrom::End(0)).map_err(|error| broken(&error))?;
         Ok(Self { path: path.to_owned(), file: Arc::new(file), lines: Vec::new(), compressed })
     }
 
@@ -103,6 +103,14 @@ impl ReceiptFile {
         written.map_err(|error| unwritable(&self.path, &error))
     }
 
+    /// Waits until all that is written is on disk.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it cannot be.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(|error| unwritable(&self.path, &error))
+    }
+
     /// The file, to be synced to disk before the checkpoint is.
     pub fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
@@ -119,6 +127,12 @@ fn is_receipt(file: &File, compressed: bool) -> io::Result<bool> {
     file.seek(SeekFrom::Start(0))?;
     let mut line = Vec::new();
     let read = if compressed {
+        let mut magic = Vec::new();
+        (&file).take(ZSTD.len() as u64).read_to_end(&mut magic)?;
+        if !ZSTD.starts_with(&magic) {
+            return Ok(false);
+        }
+        file.seek(SeekFrom::Start(0))?;
         let decoder = zstd::stream::read::Decoder::new(file)?;
         BufReader::new(decoder.take(LONGEST_LINE)).read_until(b'\n', &mut line)
     } else {
@@ -216,12 +230,14 @@ mod tests {
                 file.append(&receipt(n)).unwrap();
                 file.flush().unwrap();
             }
+            drop(file);
             let whole = std::fs::read(&path).unwrap();
             for cut in 0..=whole.len() {
                 std::fs::write(&path, &whole[..cut]).unwrap();
                 let mut file = ReceiptFile::open(&path, true).unwrap();
                 file.append(&receipt(9)).unwrap();
                 file.flush().unwrap();
+                drop(file);
                 let found = sizes(&path);
                 let (last, before) = found.split_last().unwrap();
                 assert_eq!((*last, before), (9, &[0, 1, 2][..before.len()]), "{name} cut at {cut}");
@@ -235,6 +251,9 @@ mod tests {
         let path = folder.path().join("r.jsonl");
         ReceiptFile::open(&path, false).unwrap().append(&receipt(1)).unwrap();
         assert_eq!(sizes(&path), [0; 0]);
+        let zst = folder.path().join("r.jsonl.zst");
+        std::fs::write(&zst, "not zstd").unwrap();
+        assert!(ReceiptFile::open(&zst, true).unwrap_err().to_string().contains("is not a receipt"));
         std::fs::write(&path, "my thesis\n").unwrap();
         let error = ReceiptFile::open(&path, false).unwrap_err();
         assert!(error.to_string().contains("is not a receipt"));

@@ -64,7 +64,10 @@ impl<'a> Walk<'a> {
             start_after: Some(start).filter(|start| !start.is_empty()),
             ..PageRequest::default()
         };
-        let page = self.side.bucket.list(&request).await?;
+        let page = self.side.bucket.list(&request).await.map_err(|error| {
+            let message = format!("the destination beside it: {}", error.message);
+            RequestError { message, ..error }
+        })?;
         self.ended = !page.truncated;
         let in_order = page.objects.windows(2).all(|pair| pair[0].key < pair[1].key);
         let goes_on = self.ended || page.objects.last().is_some_and(|last| last.key.as_str() >= wanted);

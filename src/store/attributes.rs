@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
@@ -210,18 +212,39 @@ pub(super) fn content_md5(bytes: &[u8]) -> String {
 }
 
 /// Sets these headers before a request is signed; an empty `content-type` is none at all.
-pub(super) fn with_headers(headers: RequestHeaders) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {
-    move |request| {
-        for (name, value) in &headers {
+pub(super) fn with_headers(headers: RequestHeaders) -> WithHeaders {
+    WithHeaders(headers)
+}
+
+/// Headers on their way into a request. Not shown: there may be a key of SSE-C among them.
+pub(super) struct WithHeaders(RequestHeaders);
+
+impl fmt::Debug for WithHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WithHeaders({})", self.0.len())
+    }
+}
+
+impl Intercept for WithHeaders {
+    fn name(&self) -> &'static str {
+        "WithHeaders"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.request_mut().headers_mut();
+        for (name, value) in &self.0 {
             if name == "content-type" && value.is_empty() {
-                request.headers_mut().remove("content-type");
-                continue;
-            }
-            // Each came out of a header, or was checked when it was typed.
-            if request.headers_mut().try_insert(name.clone(), value.clone()).is_err() {
-                tracing::warn!(name, "a header cannot be sent");
+                headers.remove("content-type");
+            } else {
+                headers.try_insert(name.clone(), value.clone()).map_err(|_| format!("{name} cannot be a header"))?;
             }
         }
+        Ok(())
     }
 }
 

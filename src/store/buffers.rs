@@ -99,7 +99,8 @@ mod tests {
         assert_eq!((&clone[..], idle(&buffers).len()), (&b"abc"[..], 0));
         drop(clone);
         assert_eq!(idle(&buffers), [2 << 20]);
-        assert_eq!((buffers.take(2 << 20).len(), idle(&buffers)), (0, vec![2 << 20]));
+        let length = buffers.take(2 << 20).len();
+        assert_eq!((length, idle(&buffers)), (0, vec![2 << 20]));
     }
 
     #[test]

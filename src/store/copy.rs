@@ -11,7 +11,8 @@ use crate::model::{Checksum, Object, Operation, RequestError, Written};
 use crate::pace::copy_allowance;
 
 impl Bucket {
-    /// Copies `object` of `source` to `dest_key` here; where `only_new`, only if there is nothing.
+    /// Copies `object` of `source` to `dest_key` here; where `only_new`, only if there is nothing;
+    /// where `if_match` is given, only the object with this entity tag.
     /// What `attributes` leave out is copied: headers, metadata and tags. The request goes to this
     /// bucket's region with this bucket's credentials, which must be allowed to read the source.
     ///
@@ -24,6 +25,7 @@ impl Bucket {
         dest_key: &str,
         attributes: &Attributes,
         only_new: bool,
+        if_match: Option<&str>,
     ) -> Result<Written, RequestError> {
         let copy_source = copy_source(&source.name, &object.key, object.version_id.as_deref());
         let mut headers = attributes.to_request(true);
@@ -32,6 +34,7 @@ impl Bucket {
         self.call(Operation::CopyObject, copy_allowance(object.size), || async {
             let request = self.client.copy_object().bucket(&self.name).key(dest_key).copy_source(&copy_source);
             let request = request
+                .set_copy_source_if_match(if_match.map(str::to_owned))
                 .set_if_none_match(only_new.then(|| "*".to_owned()))
                 .set_request_payer(source.payer().or_else(|| self.payer()))
                 .set_expected_bucket_owner(self.expected_owner.clone())
@@ -39,7 +42,7 @@ impl Bucket {
             let sent = if headers.is_empty() {
                 request.send().await
             } else {
-                request.customize().mutate_request(with_headers(headers.clone())).send().await
+                request.customize().interceptor(with_headers(headers.clone())).send().await
             };
             let answer = sent.map_err(|error| translate(Operation::CopyObject, error))?;
             let result = answer.copy_object_result().ok_or_else(|| malformed(Operation::CopyObject, "ETag"))?;

@@ -6,7 +6,10 @@ use std::time::Duration;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Grantee, Type};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use md5::{Digest as _, Md5};
 
 use super::attributes::{RequestHeaders, with_headers};
 use super::checksums::compare;
@@ -46,7 +49,7 @@ impl Bucket {
                         .set_request_payer(self.payer())
                         .set_expected_bucket_owner(self.expected_owner.clone())
                         .customize()
-                        .mutate_request(with_headers(self.read_headers(checksum)))
+                        .interceptor(with_headers(self.read_headers(checksum)))
                         .send()
                         .await
                         .map_err(|error| translate(Operation::GetObject, error))?;
@@ -81,7 +84,7 @@ impl Bucket {
         .await
     }
 
-    /// Reads a range of bytes of one state of `key` only for its checksum, holding none of it.
+    /// The checksum of a range of bytes of one state of `key`, holding none of it.
     ///
     /// # Errors
     /// Those of [`Bucket::get_range`].
@@ -91,19 +94,40 @@ impl Bucket {
         revision: &Revision,
         range: &Range<u64>,
     ) -> Result<Checksum, RequestError> {
+        let read = self.read_through(key, revision, range, Checksummer::default, Checksummer::update).await?;
+        Ok(read.finish())
+    }
+
+    /// The MD5 of a range of bytes, as `Content-MD5` has it.
+    pub(super) async fn md5_of(
+        &self,
+        key: &str,
+        revision: &Revision,
+        range: &Range<u64>,
+    ) -> Result<String, RequestError> {
+        let read = self.read_through(key, revision, range, Md5::new, |md5, bytes| md5.update(bytes)).await?;
+        Ok(STANDARD.encode(read.finalize()))
+    }
+
+    /// Reads a range of bytes, each attempt into a `new` digest.
+    async fn read_through<D>(
+        &self,
+        key: &str,
+        revision: &Revision,
+        range: &Range<u64>,
+        new: impl Fn() -> D,
+        update: impl Fn(&mut D, &[u8]),
+    ) -> Result<D, RequestError> {
         let length = range.end - range.start;
-        self.call(Operation::GetObject, transfer_allowance(length), || async {
+        let (new, update) = (&new, &update);
+        self.call(Operation::GetObject, transfer_allowance(length), || async move {
             let mut body = self.open_range(key, revision, range).await?.body;
-            let (mut checksum, mut read) = (Checksummer::default(), 0);
+            let (mut digest, mut read) = (new(), 0);
             while let Some(chunk) = self.next_chunk(&mut body).await? {
-                checksum.update(&chunk);
+                update(&mut digest, &chunk);
                 read += chunk.len() as u64;
             }
-            if read == length {
-                Ok(checksum.finish())
-            } else {
-                Err(broken(format!("the body has {read} of {length} bytes")))
-            }
+            if read == length { Ok(digest) } else { Err(broken(format!("the body has {read} of {length} bytes"))) }
         })
         .await
     }
@@ -117,13 +141,13 @@ impl Bucket {
     ) -> Result<GetObjectOutput, RequestError> {
         let request = self.client.get_object().bucket(&self.name).key(key);
         let answer = request
-            .range(format!("bytes={}-{}", range.start, range.end - 1))
+            .range(format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
             .if_match(&revision.etag)
             .set_version_id(revision.version_id.clone())
             .set_request_payer(self.payer())
             .set_expected_bucket_owner(self.expected_owner.clone())
             .customize()
-            .mutate_request(with_headers(self.read_headers(false)))
+            .interceptor(with_headers(self.read_headers(false)))
             .send()
             .await
             .map_err(|error| translate(Operation::GetObject, error))?;
@@ -132,7 +156,7 @@ impl Bucket {
             let message = "the object was replaced while it was read";
             return Err(RequestError::local(Operation::GetObject, Class::Unmet, "PreconditionFailed", message));
         }
-        let expected = format!("bytes {}-{}/{}", range.start, range.end - 1, revision.size);
+        let expected = format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), revision.size);
         match answer.content_range() {
             Some(said) if said == expected => Ok(answer),
             _ => Err(malformed(Operation::GetObject, "Content-Range as asked")),
@@ -209,12 +233,17 @@ impl Bucket {
         Ok((body.freeze(), checksum.finish()))
     }
 
+    /// How long a body may pause.
+    pub(super) fn body_pause(&self) -> Duration {
+        BODY_PAUSE.min(self.pacer.request_timeout())
+    }
+
     /// The next bytes of a body.
     ///
     /// # Errors
     /// A body that stalls or breaks.
     pub(super) async fn next_chunk(&self, stream: &mut ByteStream) -> Result<Option<Bytes>, RequestError> {
-        let pause = BODY_PAUSE.min(self.pacer.request_timeout());
+        let pause = self.body_pause();
         let next = tokio::time::timeout(pause, stream.next());
         let chunk = next.await.map_err(|_| broken(format!("the body stalled for {} s", pause.as_secs_f64())))?;
         chunk.transpose().map_err(|error| broken(chain(&error)))

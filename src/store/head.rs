@@ -176,7 +176,7 @@ impl Bucket {
                         .set_request_payer(self.payer())
                         .set_expected_bucket_owner(self.expected_owner.clone())
                         .customize()
-                        .mutate_request(with_headers(self.read_headers(checksum)))
+                        .interceptor(with_headers(self.read_headers(checksum)))
                         .send()
                         .await
                         .map_err(|error| translate(Operation::HeadObject, error))?;
@@ -192,16 +192,16 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Class::Missing`] where there is no such object.
-    pub async fn parts_of(&self, key: &str, revision: &Revision) -> Result<Option<(u64, u64)>, RequestError> {
+    pub async fn parts_of(&self, key: &str, version_id: Option<&str>) -> Result<Option<(u64, u64)>, RequestError> {
         let answer = self
             .call(Operation::HeadObject, Duration::ZERO, || async {
                 let request = self.client.head_object().bucket(&self.name).key(key).part_number(1);
                 request
-                    .set_version_id(revision.version_id.clone())
+                    .set_version_id(version_id.map(str::to_owned))
                     .set_request_payer(self.payer())
                     .set_expected_bucket_owner(self.expected_owner.clone())
                     .customize()
-                    .mutate_request(with_headers(self.read_headers(false)))
+                    .interceptor(with_headers(self.read_headers(false)))
                     .send()
                     .await
                     .map_err(|error| translate(Operation::HeadObject, error))

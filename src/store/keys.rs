@@ -29,7 +29,7 @@ pub(super) fn tagging(tags: &[(String, String)]) -> String {
 
 /// What a page that says it is encoded shows about whether it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Evidence {
+pub(super) enum Clue {
     /// Nothing, and it does not matter: decoding changes no object's key.
     Nothing,
     /// It is not encoded: it holds what no encoder would leave, or make.
@@ -39,10 +39,10 @@ pub(super) enum Evidence {
 }
 
 /// Looks for it. Of several ambiguous keys, one that servers can well be asked for.
-pub(super) fn evidence(page: &Page) -> Evidence {
+pub(super) fn clue(page: &Page) -> Clue {
     let keys = || page.objects.iter().map(|object| &object.key);
     if keys().chain(&page.folders).any(|key| is_literal(key)) {
-        return Evidence::Literal;
+        return Clue::Literal;
     }
     let awkward = |key: &&String| {
         let controls = decode(key).is_none_or(|decoded| decoded.contains(char::is_control));
@@ -50,8 +50,8 @@ pub(super) fn evidence(page: &Page) -> Evidence {
         (controls, !key.contains('%'))
     };
     match keys().filter(|key| is_changed(key)).min_by_key(awkward) {
-        Some(key) => Evidence::Ambiguous(key.clone()),
-        None => Evidence::Nothing,
+        Some(key) => Clue::Ambiguous(key.clone()),
+        None => Clue::Nothing,
     }
 }
 
@@ -127,17 +127,17 @@ mod tests {
     #[test]
     fn what_no_encoder_makes_shows_that_a_page_is_not_encoded() {
         for key in ["100%", "é", "a b", "d%41", "x\u{1}", "%4", "a<"] {
-            assert_eq!(evidence(&page(&["plain", key])), Evidence::Literal, "{key}");
+            assert_eq!(clue(&page(&["plain", key])), Clue::Literal, "{key}");
         }
     }
 
     #[test]
     fn what_may_be_either_is_said_to_be() {
-        let ambiguous = |key: &str| Evidence::Ambiguous(key.to_owned());
-        assert_eq!(evidence(&page(&["plain", "c++.txt"])), ambiguous("c++.txt"));
-        assert_eq!(evidence(&page(&["%01k", "a+", "a%2Fb", "b%2Fc"])), ambiguous("a%2Fb"));
-        assert_eq!(evidence(&page(&["x%FF"])), ambiguous("x%FF"));
-        assert_eq!(evidence(&page(&["plain", "a/b"])), Evidence::Nothing);
+        let ambiguous = |key: &str| Clue::Ambiguous(key.to_owned());
+        assert_eq!(clue(&page(&["plain", "c++.txt"])), ambiguous("c++.txt"));
+        assert_eq!(clue(&page(&["%01k", "a+", "a%2Fb", "b%2Fc"])), ambiguous("a%2Fb"));
+        assert_eq!(clue(&page(&["x%FF"])), ambiguous("x%FF"));
+        assert_eq!(clue(&page(&["plain", "a/b"])), Clue::Nothing);
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
             if spaces_as_plus {
                 wire = wire.replace("%20", "+");
             }
-            prop_assert_ne!(evidence(&page(&[&wire])), Evidence::Literal);
+            prop_assert_ne!(clue(&page(&[&wire])), Clue::Literal);
             prop_assert_eq!(decoded(&[&wire]), [key]);
         }
     }

@@ -8,7 +8,7 @@ use aws_sdk_s3::types::EncodingType;
 use super::Bucket;
 use super::error::{malformed, translate};
 use super::head::class_name;
-use super::keys::{Evidence, decode, decode_page, evidence};
+use super::keys::{Clue, clue, decode, decode_page};
 use crate::model::{Class, Object, Operation, RequestError};
 
 /// How often a page is asked for whose keys do not tell whether they are encoded: each time, an
@@ -70,11 +70,11 @@ impl Bucket {
         if let Some(known) = self.encodes_keys.get() {
             return Ok(Some(*known));
         }
-        let encoded = match evidence(page) {
+        let encoded = match clue(page) {
             // What it says of keys that decoding does not change.
-            Evidence::Nothing => return Ok(Some(true)),
-            Evidence::Literal => false,
-            Evidence::Ambiguous(key) => {
+            Clue::Nothing => return Ok(Some(true)),
+            Clue::Literal => false,
+            Clue::Ambiguous(key) => {
                 let decoded = decode(&key).unwrap_or_default();
                 if !decoded.is_empty() && self.shows(&decoded, &key).await? {
                     true

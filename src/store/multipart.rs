@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::operation::upload_part::builders::UploadPartFluentBuilder;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
@@ -76,7 +77,7 @@ impl Bucket {
                         .set_request_payer(self.payer())
                         .set_expected_bucket_owner(self.expected_owner.clone())
                         .customize()
-                        .mutate_request(with_headers(headers.clone()))
+                        .interceptor(with_headers(headers.clone()))
                         .send()
                         .await
                         .map_err(|error| translate(operation, error))?;
@@ -113,7 +114,7 @@ impl Bucket {
                 .body(sent)
                 .set_checksum_crc64_nvme(with_crc.then(|| checksum.to_string()))
                 .set_content_md5(md5.clone());
-            let (etag, confirmed) = self.send_part(request, signed).await?;
+            let (etag, confirmed) = self.send_part(request, Some(signed)).await?;
             compare(operation, Some(checksum), confirmed)?;
             self.confirmed(confirmed);
             Ok(UploadedPart { etag, checksum: Some(checksum) })
@@ -125,15 +126,21 @@ impl Bucket {
     pub(super) async fn send_part(
         &self,
         request: UploadPartFluentBuilder,
-        signed: Signed,
+        signed: Option<Signed>,
     ) -> Result<(String, Option<Checksum>), RequestError> {
         let headers = self.customer_key.as_ref().map(|key| key.to_request()).unwrap_or_default();
         let request = request
             .set_request_payer(self.payer())
             .set_expected_bucket_owner(self.expected_owner.clone())
             .customize()
-            .mutate_request(with_headers(headers))
-            .interceptor(signed);
+            .interceptor(with_headers(headers));
+        let request = match signed {
+            Some(signed) => request.interceptor(signed),
+            // The SDK computes the checksum and the signature while the body passes.
+            None => request.config_override(
+                aws_sdk_s3::Config::builder().request_checksum_calculation(RequestChecksumCalculation::WhenSupported),
+            ),
+        };
         let answer = request.send().await.map_err(|error| translate(Operation::UploadPart, error))?;
         let etag = answer.e_tag().ok_or_else(|| malformed(Operation::UploadPart, "ETag"))?;
         Ok((etag.to_owned(), answer.checksum_crc64_nvme().and_then(Checksum::parse)))
@@ -162,12 +169,12 @@ impl Bucket {
                 .part_number(part.number.into())
                 .copy_source(&copy_source)
                 .copy_source_if_match(&revision.etag)
-                .copy_source_range(format!("bytes={}-{}", range.start, range.end - 1))
+                .copy_source_range(format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
                 .set_request_payer(source.payer().or_else(|| self.payer()))
                 .set_expected_bucket_owner(self.expected_owner.clone())
                 .set_expected_source_bucket_owner(source.expected_owner.clone())
                 .customize()
-                .mutate_request(with_headers(headers.clone()))
+                .interceptor(with_headers(headers.clone()))
                 .send()
                 .await
                 .map_err(|error| translate(operation, error))?;
@@ -214,7 +221,7 @@ impl Bucket {
                 .set_request_payer(self.payer())
                 .set_expected_bucket_owner(self.expected_owner.clone())
                 .customize()
-                .mutate_request(with_headers(headers.clone()))
+                .interceptor(with_headers(headers.clone()))
                 .send()
                 .await
                 .map_err(|error| match translate(operation, error) {
@@ -276,7 +283,7 @@ impl Bucket {
                         .set_request_payer(self.payer())
                         .set_expected_bucket_owner(self.expected_owner.clone())
                         .customize()
-                        .mutate_request(with_headers(headers.clone()))
+                        .interceptor(with_headers(headers.clone()))
                         .send()
                         .await
                         .map_err(|error| translate(operation, error))?;

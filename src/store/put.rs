@@ -46,7 +46,7 @@ impl Bucket {
                         .set_request_payer(self.payer())
                         .set_expected_bucket_owner(self.expected_owner.clone())
                         .customize()
-                        .mutate_request(with_headers(headers))
+                        .interceptor(with_headers(headers))
                         .interceptor(signed);
                     let answer = request.send().await.map_err(|error| translate(operation, error))?;
                     let confirmed = answer.checksum_crc64_nvme().and_then(Checksum::parse);

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ChecksumAlgorithm;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -40,25 +41,45 @@ impl Bucket {
     ) -> Result<UploadedPart, RequestError> {
         let operation = Operation::UploadPart;
         let length = part.bytes.end - part.bytes.start;
+        // A store without CRC-64 gets an MD5, which must be known before the first byte: the part is
+        // read twice.
+        let md5 = match upload.checksums {
+            true => None,
+            false => Some(source.md5_of(source_key, revision, &part.bytes).await?),
+        };
         self.call(operation, transfer_allowance(length), || async {
             let _counted = self.pacer.stats().sent(Operation::GetObject);
             let answer = source.open_range(source_key, revision, &part.bytes).await?;
             let (pieces, window) = mpsc::channel(PIECES);
             let body = SdkBody::from_body_1_x(Window { pieces: window, left: length });
             let request = self.client.upload_part().bucket(&self.name).key(key).upload_id(&upload.id);
-            let request = request.part_number(part.number.into()).body(ByteStream::new(body));
-            let (pumped, sent) =
-                tokio::join!(source.pump(answer.body, length, pieces), self.send_part(request, Signed::unsigned()));
-            // What broke the source's body broke the upload, too.
-            let checksum = match (pumped, &sent) {
-                (Ok(checksum), _) => checksum,
-                (Err(Pumped::Source(error)), _) => return Err(error),
-                (Err(Pumped::Closed), Err(error)) => return Err(error.clone()),
-                (Err(Pumped::Closed), Ok(_)) => {
-                    return Err(broken("the upload ended before its body".to_owned()));
-                }
+            let request = request
+                .part_number(part.number.into())
+                .body(ByteStream::new(body))
+                .set_content_md5(md5.clone())
+                // The SDK computes it while the body passes, and sends it behind.
+                .set_checksum_algorithm(upload.checksums.then_some(ChecksumAlgorithm::Crc64Nvme));
+            let signed = (!upload.checksums).then(Signed::unsigned);
+            let pump = source.pump(answer.body, length, pieces);
+            let send = self.send_part(request, signed);
+            tokio::pin!(pump, send);
+            let (pumped, sent) = tokio::select! {
+                pumped = &mut pump => (Some(pumped), None),
+                // An answer before the end: no more is read for it.
+                sent = &mut send => (None, Some(sent)),
             };
-            let (etag, confirmed) = sent?;
+            let sent = match (pumped, sent) {
+                (_, Some(Err(error))) => return Err(error),
+                (_, Some(Ok(sent))) => (pump.await, Ok(sent)),
+                (Some(pumped), None) => (pumped, send.await),
+                (None, None) => return Err(broken("the part was neither read nor sent".to_owned())),
+            };
+            let (checksum, (etag, confirmed)) = match sent {
+                (Ok(checksum), sent) => (checksum, sent?),
+                // What broke the source's body broke the upload, too.
+                (Err(Pumped::Source(error)), _) | (Err(Pumped::Closed), Err(error)) => return Err(error),
+                (Err(Pumped::Closed), Ok(_)) => return Err(broken("the upload ended before its body".to_owned())),
+            };
             compare(operation, Some(checksum), confirmed)?;
             Ok(UploadedPart { etag, checksum: Some(checksum) })
         })
@@ -73,7 +94,9 @@ impl Bucket {
             let longer = || Pumped::Source(broken(format!("the body is longer than the {length} bytes it said")));
             left = left.checked_sub(piece.len() as u64).ok_or_else(longer)?;
             checksum.update(&piece);
-            window.send(piece).await.map_err(|_| Pumped::Closed)?;
+            let sent = tokio::time::timeout(self.body_pause(), window.send(piece)).await;
+            sent.map_err(|_| Pumped::Source(broken("the destination takes no more of the body".to_owned())))?
+                .map_err(|_| Pumped::Closed)?;
         }
         if left > 0 {
             return Err(Pumped::Source(broken(format!("the body ended {left} bytes before its {length}"))));

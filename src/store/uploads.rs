@@ -16,8 +16,8 @@ pub struct OpenUpload {
     pub key: String,
     /// The upload id.
     pub id: String,
-    /// When it was begun: seconds since 1970.
-    pub initiated: i64,
+    /// When it was begun, where the server says it: seconds since 1970.
+    pub initiated: Option<i64>,
 }
 
 /// Where a listing of uploads goes on: key marker and upload id marker.
@@ -25,6 +25,7 @@ pub type UploadMarker = (String, String);
 
 impl Bucket {
     /// One page of the uploads to keys that begin with `prefix`, and where the next one begins.
+    /// `even_when_draining`: it is asked though the run ends.
     ///
     /// # Errors
     /// A page that does not say whether it is the last one, or does not go on.
@@ -32,26 +33,30 @@ impl Bucket {
         &self,
         prefix: &str,
         marker: Option<&UploadMarker>,
+        even_when_draining: bool,
     ) -> Result<(Vec<OpenUpload>, Option<UploadMarker>), RequestError> {
         let operation = Operation::ListMultipartUploads;
         let (key_marker, id_marker) = marker.cloned().unzip();
-        let answer = self
-            .call(operation, Duration::ZERO, || async {
-                let request = self.client.list_multipart_uploads().bucket(&self.name);
-                let answer = request
-                    .encoding_type(EncodingType::Url)
-                    .set_prefix(Some(prefix).filter(|prefix| !prefix.is_empty()).map(str::to_owned))
-                    .set_key_marker(key_marker.clone())
-                    .set_upload_id_marker(id_marker.clone())
-                    .set_request_payer(self.payer())
-                    .set_expected_bucket_owner(self.expected_owner.clone())
-                    .send()
-                    .await
-                    .map_err(|error| translate(operation, error))?;
-                answer.is_truncated().ok_or_else(|| malformed(operation, "IsTruncated"))?;
-                Ok(answer)
-            })
-            .await?;
+        let request = || async {
+            let request = self.client.list_multipart_uploads().bucket(&self.name);
+            let answer = request
+                .encoding_type(EncodingType::Url)
+                .set_prefix(Some(prefix).filter(|prefix| !prefix.is_empty()).map(str::to_owned))
+                .set_key_marker(key_marker.clone())
+                .set_upload_id_marker(id_marker.clone())
+                .set_request_payer(self.payer())
+                .set_expected_bucket_owner(self.expected_owner.clone())
+                .send()
+                .await
+                .map_err(|error| translate(operation, error))?;
+            answer.is_truncated().ok_or_else(|| malformed(operation, "IsTruncated"))?;
+            Ok(answer)
+        };
+        let answer = if even_when_draining {
+            self.pacer.last_call(operation, request).await?
+        } else {
+            self.call(operation, Duration::ZERO, request).await?
+        };
         let encoded = answer.encoding_type() == Some(&EncodingType::Url)
             && self.encodes_keys.get().is_none_or(|encodes| *encodes);
         let name = |text: &str| if encoded { decode(text) } else { Some(text.to_owned()) };
@@ -59,7 +64,7 @@ impl Bucket {
         let mut uploads = Vec::new();
         for upload in answer.uploads() {
             let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else { return Err(unreadable()) };
-            let initiated = upload.initiated().map_or(0, aws_smithy_types::DateTime::secs);
+            let initiated = upload.initiated().map(aws_smithy_types::DateTime::secs);
             uploads.push(OpenUpload { key: name(key).ok_or_else(unreadable)?, id: id.to_owned(), initiated });
         }
         if answer.is_truncated() != Some(true) {

@@ -1,0 +1,147 @@
+//! What the destination has already: whether it is left alone, and whether it is our own copy, of
+//! which an answer or a kill kept the news.
+
+use super::copy::{Copied, Copy, Plan, written_as};
+use super::existing::{Verdict, compare, one_part};
+use super::route::Way;
+use crate::model::{Beside, Class, Evidence, Item, Made, Object, RequestError, Skip, Written};
+use crate::store::Head;
+
+/// How far clocks may be apart, in seconds. *Source:* S3 refuses signatures that are 15 minutes off
+/// (RequestTimeTooSkewed).
+const CLOCK_SKEW: i64 = 15 * 60;
+
+/// Whether an item is left alone.
+#[derive(Debug)]
+pub(super) enum Alone {
+    /// It is copied.
+    Not,
+    /// It is skipped.
+    Skipped(Skip),
+    /// An earlier run has copied it, and did not come to record that.
+    Done(Box<Copied>),
+}
+
+impl Copy {
+    /// Whether the destination's object is left alone.
+    pub(super) async fn left_alone(&self, plan: &Plan<'_>, item: &Item) -> Result<Alone, RequestError> {
+        let keep = self.settings.keep;
+        // What an upload of an earlier run made is its own.
+        if !keep.looks_beside() || item.upload.is_some() {
+            return Ok(Alone::Not);
+        }
+        let found;
+        let dest = match &item.beside {
+            Beside::Unknown => {
+                found = self.dest.find(&plan.dest_key).await?;
+                found.as_ref()
+            }
+            Beside::Nothing => None,
+            Beside::Object(object) => Some(&**object),
+        };
+        let Some(dest) = dest else { return Ok(Alone::Not) };
+        // An earlier run may have made it just before it was killed.
+        let is_recent = self.settings.unfinished_since.is_some() && dest.last_modified >= Some(self.since());
+        if keep.all {
+            let ours = if is_recent { self.recognise(plan, item).await? } else { None };
+            return Ok(match ours {
+                Some((evidence, written)) => Alone::Done(Box::new(self.made(plan, item, evidence, written))),
+                None => Alone::Skipped(Skip::Exists),
+            });
+        }
+        let source = self.dated(plan, item).await?;
+        match compare(&source, dest, keep) {
+            Verdict::Skip(Skip::Same) if is_recent => Ok(Alone::Not),
+            Verdict::Copy => Ok(Alone::Not),
+            Verdict::Skip(skip) => Ok(Alone::Skipped(skip)),
+            Verdict::SkipIfOpaque => self.skip_if_opaque(plan, item).await,
+        }
+    }
+
+    /// When the job was begun, by a clock that may be off.
+    pub(super) fn since(&self) -> i64 {
+        self.settings.since.saturating_sub(CLOCK_SKEW)
+    }
+
+    /// The source as a listing shows it: one that failed before comes without its time.
+    async fn dated(&self, plan: &Plan<'_>, item: &Item) -> Result<Object, RequestError> {
+        let object = &item.object;
+        if object.last_modified.is_some() {
+            return Ok(object.clone());
+        }
+        plan.source.head(&object.key, object.version_id.as_deref()).await.map(|head| head.object(&object.key))
+    }
+
+    /// Entity tags differ: that means something only where neither comes of an encryption, and
+    /// nothing where there are checksums to compare.
+    async fn skip_if_opaque(&self, plan: &Plan<'_>, item: &Item) -> Result<Alone, RequestError> {
+        let Some((source, dest)) = self.both_heads(plan, item).await? else { return Ok(Alone::Not) };
+        let same = match (source.checksum, dest.checksum) {
+            (Some(source), Some(dest)) => source == dest,
+            _ => source.has_opaque_etag || dest.has_opaque_etag,
+        };
+        Ok(if same { Alone::Skipped(Skip::Same) } else { Alone::Not })
+    }
+
+    /// Source and destination; `None` where the destination is not there or may not be read.
+    async fn both_heads(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<(Head, Head)>, RequestError> {
+        let version = item.object.version_id.as_deref();
+        let (source, dest) =
+            tokio::join!(plan.source.head(&item.object.key, version), self.dest.head(&plan.dest_key, None));
+        match dest {
+            Err(error) if matches!(error.class, Class::Missing | Class::Denied) => Ok(None),
+            dest => Ok(Some((source?, dest?))),
+        }
+    }
+
+    /// What is at the destination, if it is this job's copy of the item as it is now.
+    async fn recognise(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<(Evidence, Written)>, RequestError> {
+        let Some((source, dest)) = self.both_heads(plan, item).await? else { return Ok(None) };
+        let evidence = match (source.checksum, dest.checksum) {
+            (Some(ours), Some(theirs)) => (ours == theirs).then_some(Evidence::Checksum),
+            _ => {
+                let tags = (one_part(&source.revision.etag), one_part(&dest.revision.etag));
+                (tags.0.is_some() && tags.0 == tags.1).then_some(Evidence::Etag)
+            }
+        };
+        let is_ours = source.revision.size == dest.revision.size && dest.last_modified >= self.since();
+        Ok(evidence.filter(|_| is_ours).map(|evidence| (evidence, written_as(&dest))))
+    }
+
+    /// A write on the condition that there is nothing was refused. After an attempt whose answer
+    /// was lost, what is there may be our own copy.
+    ///
+    /// # Errors
+    /// The refusal, where it is not; any other error as it is.
+    pub(super) async fn settle_unmet(
+        &self,
+        plan: &Plan<'_>,
+        item: &Item,
+        error: RequestError,
+    ) -> Result<(Evidence, Written), RequestError> {
+        let in_doubt = error.class == Class::Unmet && error.attempts > 1 && self.settings.keep.all;
+        if !in_doubt {
+            return Err(error);
+        }
+        self.recognise(plan, item).await?.ok_or(error)
+    }
+
+    fn made(&self, plan: &Plan<'_>, item: &Item, evidence: Evidence, written: Written) -> Copied {
+        let in_parts = item.object.size > self.threshold(plan.way);
+        Copied {
+            bytes: item.object.size,
+            evidence,
+            lacks_tags: false,
+            etag: item.object.etag.clone(),
+            version_id: item.object.version_id.clone(),
+            checksum: written.checksum,
+            written,
+            made: match (plan.way, in_parts) {
+                (Way::Server, false) => Made::CopyObject,
+                (Way::Server, true) => Made::UploadPartCopy,
+                (Way::Client, false) => Made::PutObject,
+                (Way::Client, true) => Made::UploadPart,
+            },
+        }
+    }
+}
