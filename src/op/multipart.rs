@@ -37,6 +37,14 @@ const BUDGET_SHARE: u64 = 8;
 /// Seconds that an upload may seem older than it is: servers round.
 const ROUNDING: i64 = 2;
 
+/// An attempt that is under way.
+struct Under {
+    /// Its upload, to be given up if this goes wrong.
+    id: Option<String>,
+    /// The source is read by a version that nobody asked for.
+    pinned: bool,
+}
+
 impl Copy {
     /// Copies one object in parts, taking up the upload that an earlier run began. An object that
     /// changes meanwhile is begun again a few times. `None` for one that has become too small.
@@ -49,17 +57,16 @@ impl Copy {
         let mut earlier = item.upload.as_deref().cloned();
         let mut restarts = 0;
         loop {
-            // The upload that is under way, to be given up if this goes wrong.
-            let mut id = earlier.as_ref().map(|upload| upload.id.clone());
-            let error = match self.attempt(plan, item, steps, earlier.take(), &mut id).await {
+            let mut under = Under { id: earlier.as_ref().map(|upload| upload.id.clone()), pinned: false };
+            let error = match self.attempt(plan, item, steps, earlier.take(), &mut under).await {
                 Ok(copied) => return Ok(copied),
                 Err(error) => error,
             };
             let is_resumed = matches!(error.class, Class::Interrupted | Class::Fatal) && steps.are_kept();
-            if let Some(id) = id.filter(|_| !is_resumed) {
+            if let Some(id) = under.id.filter(|_| !is_resumed) {
                 self.give_up(plan, &id).await;
             }
-            if self.unpins(item, &error) {
+            if under.pinned && self.unpins(&error) {
                 continue;
             }
             if !begins_again(&error) {
@@ -75,10 +82,9 @@ impl Copy {
 
     /// Reading a version by its id wants a permission of its own. Where nobody asked for a version,
     /// the object is read without: its entity tag guards it, too.
-    fn unpins(&self, item: &Item, error: &RequestError) -> bool {
+    fn unpins(&self, error: &RequestError) -> bool {
         let reads = matches!(error.operation, Operation::GetObject | Operation::UploadPartCopy);
-        let may_unpin = item.object.version_id.is_none();
-        error.class == Class::Denied && reads && may_unpin && !self.unpinned.swap(true, Relaxed)
+        error.class == Class::Denied && reads && !self.unpinned.swap(true, Relaxed)
     }
 
     async fn attempt(
@@ -87,13 +93,16 @@ impl Copy {
         item: &Item,
         steps: &Steps,
         earlier: Option<Upload>,
-        id: &mut Option<String>,
+        under: &mut Under,
     ) -> Result<Option<Copied>, RequestError> {
         let key = &item.object.key;
         let mut head = plan.source.head(key, item.object.version_id.as_deref()).await?;
         refuse_unreadable(&head)?;
-        if item.object.version_id.is_none() && self.unpinned.load(Relaxed) {
-            head.revision.version_id = None;
+        if item.object.version_id.is_none() {
+            if self.unpinned.load(Relaxed) {
+                head.revision.version_id = None;
+            }
+            under.pinned = head.revision.version_id.is_some();
         }
         let mut taken = Taken::Gone;
         if let Some(upload) = earlier {
@@ -103,10 +112,10 @@ impl Copy {
                 self.give_up(plan, &upload.id).await;
             }
         }
-        *id = None;
+        under.id = None;
         let (upload, open) = match taken {
             Taken::Up(upload) => {
-                *id = Some(upload.id.clone());
+                under.id = Some(upload.id.clone());
                 let open = self.open(&upload).await?;
                 (upload, open)
             }
@@ -130,7 +139,7 @@ impl Copy {
                     self.give_up(plan, &upload.id).await;
                     return Err(error);
                 }
-                *id = Some(upload.id.clone());
+                under.id = Some(upload.id.clone());
                 (upload, open)
             }
         };
@@ -139,7 +148,7 @@ impl Copy {
         let written = transfer.run(self, &head, steps).await?;
         drop(open);
         // Completed: there is nothing to give up.
-        *id = None;
+        under.id = None;
         let copied = transfer.copied(self, &head, written).await?;
         Ok(Some(Copied { lacks_tags, ..copied }))
     }

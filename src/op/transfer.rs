@@ -15,8 +15,11 @@ use crate::model::{Checksum, Class, Evidence, Made, Operation, RequestError, Upl
 use crate::pace::Reservation;
 use crate::store::{Bucket, Head, PartRange, WINDOW, mismatch};
 
-/// How often parts are read again to find those that came damaged.
-const RECHECKS: u32 = 5;
+/// How often all parts are read again and found to be the same before that is believed.
+const STABLE: u32 = 3;
+
+/// How often all parts are read again at most.
+const MOST_RECHECKS: u32 = 12;
 
 /// Bytes that the two connections of a part hold beside it. *Source:* hyper reads and writes through
 /// buffers of up to some 400 KiB each.
@@ -68,20 +71,22 @@ impl Transfer {
     /// Sends what is missing, checks the whole, and completes the upload.
     pub(super) async fn run(&mut self, copy: &Copy, head: &Head, steps: &Steps) -> Result<Written, RequestError> {
         self.fill(copy, steps).await?;
-        for recheck in 0.. {
-            let (Some(ours), Some(source)) = (self.checksum(), head.checksum) else { break };
+        let (mut stable, mut rechecks) = (0, 0);
+        while let (Some(ours), Some(source)) = (self.checksum(), head.checksum) {
             if ours == source {
                 break;
             }
-            if self.way == Way::Server || recheck == RECHECKS {
-                return Err(mismatch(Operation::UploadPart, source, ours));
+            let error = mismatch(Operation::GetObject, source, ours);
+            if self.way == Way::Server {
+                return Err(error);
             }
-            tracing::debug!(key = self.route.key, "the parts do not make the object: they are read again");
-            if !self.recheck(copy).await? {
-                // It was read the same twice: what the store says of it is wrong, or was.
-                let error = mismatch(Operation::GetObject, source, ours);
+            if stable == STABLE || rechecks == MOST_RECHECKS {
+                // What the store says of it is wrong, or was.
                 return Err(RequestError { class: Class::Permanent, ..error });
             }
+            tracing::debug!(key = self.route.key, "the parts do not make the object: they are read again");
+            rechecks += 1;
+            stable = if self.recheck(copy).await? { 0 } else { stable + 1 };
             self.fill(copy, steps).await?;
         }
         self.complete(copy, head).await

@@ -75,7 +75,9 @@ where
     let code = said.and_then(|meta| meta.code()).filter(|code| !code.is_empty());
     let (class, code, message) = match (&error, status) {
         (_, Some(status)) => {
-            let class = if is_cut(&error) { Class::Transient } else { classify(code, status) };
+            // An answer that broke off says nothing, whatever its status.
+            let broken = is_cut(&error) || matches!(error, SdkError::ResponseError(_));
+            let class = if broken { Class::Transient } else { classify(code, status) };
             let name = code.map_or_else(|| unnamed(status).to_owned(), str::to_owned);
             let message = said.and_then(|meta| meta.message()).map_or_else(|| unsaid(&error, &name), str::to_owned);
             (class, name, message)
