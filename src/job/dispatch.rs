@@ -1,7 +1,7 @@
 //! The one task that hands items out, takes their outcomes in, and owns the journal, the counts
 //! and the report. At most twice the concurrency of items is open at once.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,6 +69,8 @@ pub(super) struct Dispatcher<O> {
     open: JoinSet<Ended>,
     /// Items that an earlier run left open or closed, and that the sources may yield.
     known: HashSet<(u32, Position)>,
+    /// Bytes of the parts of open items: they are on their way, and not done.
+    in_parts: HashMap<(u32, Position), u64>,
     /// What the open items tell of their progress.
     steps: (Sender<Told>, Receiver<Told>),
     listers: JoinSet<()>,
@@ -96,6 +98,7 @@ impl<O: Op> Dispatcher<O> {
             ready: VecDeque::new(),
             open: JoinSet::new(),
             known: HashSet::new(),
+            in_parts: HashMap::new(),
             steps: mpsc::channel(STEPS),
             listers: JoinSet::new(),
             error: None,
@@ -244,6 +247,9 @@ impl<O: Op> Dispatcher<O> {
             Err(error) => return self.fail(Error::Internal(format!("an object's task ended badly: {error}"))),
         };
         self.counts.tally.count(&outcome);
+        if !self.in_parts.is_empty() {
+            self.in_parts.remove(&(item.source, item.position()));
+        }
         match &mut outcome {
             Outcome::Interrupted => return,
             Outcome::Fatal(error) => {
@@ -279,7 +285,8 @@ impl<O: Op> Dispatcher<O> {
                     let _ = recorded.send(());
                 }
             }
-            Step::Uploaded { number, part } => {
+            Step::Uploaded { number, part, bytes } => {
+                *self.in_parts.entry((item.source, item.position())).or_default() += bytes;
                 self.keep(|this| this.journal.uploaded(&item, number, part));
             }
         }
@@ -321,7 +328,7 @@ impl<O: Op> Dispatcher<O> {
             done: tally.done,
             skipped: tally.skipped(),
             failed: tally.failed,
-            bytes: tally.bytes,
+            bytes: self.in_parts.values().fold(tally.bytes, |sum, bytes| sum.saturating_add(*bytes)),
             in_flight: self.pacer.stats().in_flight(),
             resumed: self.resumed,
             draining: self.stop.is_cancelled(),

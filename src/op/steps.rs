@@ -24,6 +24,8 @@ pub enum Step {
         number: u16,
         /// What the destination has.
         part: UploadedPart,
+        /// Its size, in bytes.
+        bytes: u64,
     },
 }
 
@@ -69,9 +71,9 @@ impl Steps {
         answer.await.map_err(|_| RequestError::interrupted(Operation::CreateMultipartUpload, 1))
     }
 
-    /// Records a part. One that is not recorded is found by ListParts.
-    pub async fn uploaded(&self, number: u16, part: &UploadedPart) {
-        self.tell(Step::Uploaded { number, part: part.clone() }).await;
+    /// Records a part of `bytes` bytes. One that is not recorded is found by ListParts.
+    pub async fn uploaded(&self, number: u16, part: &UploadedPart, bytes: u64) {
+        self.tell(Step::Uploaded { number, part: part.clone(), bytes }).await;
     }
 
     async fn tell(&self, step: Step) {

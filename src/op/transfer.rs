@@ -129,7 +129,8 @@ impl Transfer {
                 biased;
                 Some(ended) = in_flight.join_next(), if !in_flight.is_empty() => match ended {
                     Ok((number, Ok(part))) => {
-                        steps.uploaded(number, &part).await;
+                        let bytes = self.bytes(number);
+                        steps.uploaded(number, &part, bytes.end - bytes.start).await;
                         self.upload.parts.insert(number, part);
                     }
                     Ok((_, Err(error))) => failed = Some(failed.unwrap_or(error)),
