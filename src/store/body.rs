@@ -38,6 +38,11 @@ impl Signed {
     pub(super) fn unsigned() -> Self {
         Self(PayloadSigningOverride::UnsignedPayload)
     }
+
+    /// For one whose checksum follows it.
+    pub(super) fn with_trailer() -> Self {
+        Self(PayloadSigningOverride::StreamingUnsignedPayloadTrailer)
+    }
 }
 
 impl Intercept for Signed {

@@ -5,13 +5,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::operation::upload_part::builders::UploadPartFluentBuilder;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
-use super::attributes::{content_md5, with_headers};
+use super::attributes::{RequestHeaders, content_md5, with_headers};
 use super::body::{Signed, body as body_of};
 use super::checksums::compare;
 use super::error::{malformed, translate};
@@ -114,7 +113,7 @@ impl Bucket {
                 .body(sent)
                 .set_checksum_crc64_nvme(with_crc.then(|| checksum.to_string()))
                 .set_content_md5(md5.clone());
-            let (etag, confirmed) = self.send_part(request, Some(signed)).await?;
+            let (etag, confirmed) = self.send_part(request, signed, RequestHeaders::new()).await?;
             compare(operation, Some(checksum), confirmed)?;
             self.confirmed(confirmed);
             Ok(UploadedPart { etag, checksum: Some(checksum) })
@@ -126,21 +125,16 @@ impl Bucket {
     pub(super) async fn send_part(
         &self,
         request: UploadPartFluentBuilder,
-        signed: Option<Signed>,
+        signed: Signed,
+        mut headers: RequestHeaders,
     ) -> Result<(String, Option<Checksum>), RequestError> {
-        let headers = self.customer_key.as_ref().map(|key| key.to_request()).unwrap_or_default();
+        headers.extend(self.customer_key.iter().flat_map(|key| key.to_request()));
         let request = request
             .set_request_payer(self.payer())
             .set_expected_bucket_owner(self.expected_owner.clone())
             .customize()
-            .interceptor(with_headers(headers));
-        let request = match signed {
-            Some(signed) => request.interceptor(signed),
-            // The SDK computes the checksum and the signature while the body passes.
-            None => request.config_override(
-                aws_sdk_s3::Config::builder().request_checksum_calculation(RequestChecksumCalculation::WhenSupported),
-            ),
-        };
+            .interceptor(with_headers(headers))
+            .interceptor(signed);
         let answer = request.send().await.map_err(|error| translate(Operation::UploadPart, error))?;
         let etag = answer.e_tag().ok_or_else(|| malformed(Operation::UploadPart, "ETag"))?;
         Ok((etag.to_owned(), answer.checksum_crc64_nvme().and_then(Checksum::parse)))

@@ -4,12 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumAlgorithm;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
+use super::attributes::RequestHeaders;
 use super::body::Signed;
 use super::checksums::compare;
 use super::get::broken;
@@ -51,17 +51,13 @@ impl Bucket {
             let _counted = self.pacer.stats().sent(Operation::GetObject);
             let answer = source.open_range(source_key, revision, &part.bytes).await?;
             let (pieces, window) = mpsc::channel(PIECES);
-            let body = SdkBody::from_body_1_x(Window { pieces: window, left: length });
+            let encoding = if upload.checksums { Encoding::Trailer } else { Encoding::Plain };
+            let body = SdkBody::from_body_1_x(Window { pieces: window, left: encoding.length(length) });
             let request = self.client.upload_part().bucket(&self.name).key(key).upload_id(&upload.id);
-            let request = request
-                .part_number(part.number.into())
-                .body(ByteStream::new(body))
-                .set_content_md5(md5.clone())
-                // The SDK computes it while the body passes, and sends it behind.
-                .set_checksum_algorithm(upload.checksums.then_some(ChecksumAlgorithm::Crc64Nvme));
-            let signed = (!upload.checksums).then(Signed::unsigned);
-            let pump = source.pump(answer.body, length, pieces);
-            let send = self.send_part(request, signed);
+            let request =
+                request.part_number(part.number.into()).body(ByteStream::new(body)).set_content_md5(md5.clone());
+            let pump = source.pump(answer.body, length, pieces, encoding);
+            let send = self.send_part(request, encoding.signed(), encoding.headers(length));
             tokio::pin!(pump, send);
             let (pumped, sent) = tokio::select! {
                 pumped = &mut pump => (Some(pumped), None),
@@ -87,21 +83,91 @@ impl Bucket {
     }
 
     /// Moves a body of `length` bytes into the window.
-    async fn pump(&self, mut body: ByteStream, length: u64, window: Sender<Bytes>) -> Result<Checksum, Pumped> {
+    async fn pump(
+        &self,
+        mut body: ByteStream,
+        length: u64,
+        window: Sender<Bytes>,
+        encoding: Encoding,
+    ) -> Result<Checksum, Pumped> {
         let mut left = length;
         let mut checksum = Checksummer::default();
+        self.push(&window, encoding.before(length)).await?;
         while let Some(piece) = self.next_chunk(&mut body).await.map_err(Pumped::Source)? {
             let longer = || Pumped::Source(broken(format!("the body is longer than the {length} bytes it said")));
             left = left.checked_sub(piece.len() as u64).ok_or_else(longer)?;
             checksum.update(&piece);
-            let sent = tokio::time::timeout(self.body_pause(), window.send(piece)).await;
-            sent.map_err(|_| Pumped::Source(broken("the destination takes no more of the body".to_owned())))?
-                .map_err(|_| Pumped::Closed)?;
+            self.push(&window, piece).await?;
         }
         if left > 0 {
             return Err(Pumped::Source(broken(format!("the body ended {left} bytes before its {length}"))));
         }
-        Ok(checksum.finish())
+        let checksum = checksum.finish();
+        self.push(&window, encoding.after(checksum)).await?;
+        Ok(checksum)
+    }
+
+    /// Puts a piece into the window, once there is room.
+    async fn push(&self, window: &Sender<Bytes>, piece: Bytes) -> Result<(), Pumped> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let sent = tokio::time::timeout(self.body_pause(), window.send(piece)).await;
+        let stalls = |_| Pumped::Source(broken("the destination takes no more of the body".to_owned()));
+        sent.map_err(stalls)?.map_err(|_| Pumped::Closed)
+    }
+}
+
+/// How a body is sent whose checksum is known only at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    /// As it is.
+    Plain,
+    /// As one chunk, with the CRC-64 behind it. *Source:* "Signature calculations for the
+    /// authorization header: trailing headers", with an unsigned payload.
+    Trailer,
+}
+
+impl Encoding {
+    const END: &str = "\r\n0\r\nx-amz-checksum-crc64nvme:";
+
+    fn before(self, length: u64) -> Bytes {
+        match self {
+            Self::Plain => Bytes::new(),
+            Self::Trailer => Bytes::from(format!("{length:x}\r\n")),
+        }
+    }
+
+    fn after(self, checksum: Checksum) -> Bytes {
+        match self {
+            Self::Plain => Bytes::new(),
+            Self::Trailer => Bytes::from(format!("{}{checksum}\r\n\r\n", Self::END)),
+        }
+    }
+
+    /// The length of all that is sent for a body of `length` bytes.
+    fn length(self, length: u64) -> u64 {
+        let around = self.before(length).len() + self.after(Checksum::EMPTY).len();
+        length + around as u64
+    }
+
+    fn signed(self) -> Signed {
+        match self {
+            Self::Plain => Signed::unsigned(),
+            Self::Trailer => Signed::with_trailer(),
+        }
+    }
+
+    fn headers(self, length: u64) -> RequestHeaders {
+        let trailer = [
+            ("content-encoding", "aws-chunked".to_owned()),
+            ("x-amz-decoded-content-length", length.to_string()),
+            ("x-amz-trailer", "x-amz-checksum-crc64nvme".to_owned()),
+        ];
+        match self {
+            Self::Plain => RequestHeaders::new(),
+            Self::Trailer => trailer.map(|(name, value)| (name.to_owned(), value)).into(),
+        }
     }
 }
 
