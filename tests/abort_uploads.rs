@@ -68,11 +68,11 @@ fn a_key_means_its_uploads_only() {
 fn faults_are_mended_and_what_cannot_be_aborted_is_said() {
     let world = World::new();
     (0..50).for_each(|n| begun(&world, &format!("{n}"), 1));
+    let denied = Fault::Code { status: 403, code: "AccessDenied".to_owned() };
+    world.server.faults().add(Rule::on(Operation::AbortMultipartUpload, denied).key("7"));
     for fault in [Fault::SlowDown, Fault::ResetAfter, Fault::InternalError] {
         world.server.faults().add(Rule::always(fault).when(When::Probability(0.1)));
     }
-    let denied = Fault::Code { status: 403, code: "AccessDenied".to_owned() };
-    world.server.faults().add(Rule::on(Operation::AbortMultipartUpload, denied).key("7"));
     let ran = abort(&world, &[&format!("s3://{DEST}")]).expect(3).expect_sums();
     assert_eq!((ran.count("done"), ran.count("failed"), left(&world)), (49, 1, vec!["7".to_owned()]));
     assert!(ran.stderr.contains("AccessDenied"), "{ran:?}");

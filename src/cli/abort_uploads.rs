@@ -152,11 +152,13 @@ fn tell(args: &AbortUploadsArgs, finished: &Finished, terminal: &Terminal) -> Ex
     if let Some(error) = &finished.error {
         report_error(error, terminal);
     } else if !args.shown.quiet {
+        let which = if args.older_than.is_some() { "younger, or of other keys," } else { "of other keys" };
         let left =
-            if summary.filtered > 0 { format!(", {} younger ones left", summary.filtered) } else { String::new() };
+            if summary.filtered > 0 { format!(" ({} {which} are left)", summary.filtered) } else { String::new() };
+        let uploads = |count| format!("{count} {}", if count == 1 { "upload" } else { "uploads" });
         match summary.dry_run {
-            true => terminal.line(&format!("dry run: {} uploads would be aborted{left}", summary.skipped)),
-            false => terminal.line(&format!("aborted: {} uploads{left}", summary.done)),
+            true => terminal.line(&format!("dry run: would abort {}{left}", uploads(summary.skipped))),
+            false => terminal.line(&format!("aborted: {}{left}", uploads(summary.done))),
         }
         if summary.failed > 0 {
             terminal.line(&format!("  {} failed", summary.failed));

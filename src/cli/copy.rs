@@ -71,7 +71,7 @@ pub(super) struct CopyArgs {
     strict_source: bool,
 
     /// Copy this version of the one object that SOURCE is
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     version_id: Option<String>,
     /// Write a line for each copy to FILE (.jsonl or .jsonl.zst)
     #[arg(long, value_name = "FILE")]
@@ -216,7 +216,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
         part_size: args.parts.part_size,
         receipts: receipt_path.is_some(),
         since: claim.started_at(),
-        unfinished_since: claim.unfinished_since(),
+        unfinished: claim.unfinished(),
     };
     let op = Copy::new(copies, dest_bucket, ByteBudget::new(args.speed.memory), settings, concurrency);
     for item in claim.abandoned() {
@@ -229,6 +229,15 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     let report = Report::new(args.shown.show(), terminal.clone(), print_all_failures);
     if let (Some(resumed), false) = (journal.resumed(), args.shown.quiet) {
         report.resuming(resumed.settled());
+    }
+    if let (Some(resumed), Some(receipt)) = (journal.resumed().filter(|tally| tally.done > 0), &receipt)
+        && receipt.is_new()
+    {
+        terminal.line(&format!(
+            "the receipt {} is empty: it will lack the {} objects that earlier runs of this job copied",
+            receipt.path().display(),
+            resumed.done
+        ));
     }
     let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency };
     let stop = stop.clone();

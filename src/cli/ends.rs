@@ -273,6 +273,9 @@ async fn check_object(bucket: &Bucket, location: &Location, version_id: Option<&
     let Target::Object(key) = &location.target else { return Ok(()) };
     let Err(error) = bucket.head(key, version_id).await else { return Ok(()) };
     let shown = escape_key(&location.to_string());
+    if let (true, Some(version_id)) = (error.is_missing(), version_id) {
+        return Err(Error::Unworkable(format!("there is no version {version_id:?} of {shown}")));
+    }
     if !error.is_missing() {
         return Err(Error::Unworkable(format!("{shown} cannot be read: {}: {}", error.code, error.message)));
     }

@@ -9,6 +9,9 @@ use crate::model::{Error, parse_size};
 use crate::op::{Keep, LARGEST_PART, Preserve, SMALLEST_PART, Wants};
 use crate::store::{CustomerKey, Encryption, Headers};
 
+/// Tags that an object may have. *Source:* "Categorizing your storage using tags".
+const MOST_TAGS: usize = 10;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Directive {
     Copy,
@@ -230,6 +233,14 @@ impl WriteArgs {
         let replaces_tags = self.tagging_directive == Directive::Replace;
         if !replaces_tags && !self.tag.is_empty() {
             return refuse("--tag replaces the source's tags: add --tagging-directive replace");
+        }
+        if self.tag.len() > MOST_TAGS {
+            return refuse("an object has at most 10 tags");
+        }
+        let mut names: Vec<&str> = self.tag.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::Usage(format!("--tag {:?} is given twice", twice[0])));
         }
         let kms = matches!(self.sse, Some(Sse::Kms | Sse::KmsDsse));
         if !kms && (self.sse_kms_key_id.is_some() || self.sse_bucket_key) {

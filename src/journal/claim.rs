@@ -53,8 +53,9 @@ pub struct Claim {
     resume: Option<(State, u64)>,
     /// Items with uploads of a job that is given up.
     abandoned: Vec<Item>,
-    /// When the job was first started whose last run did not reach its end.
-    unfinished_since: Option<i64>,
+    /// When the job was first started whose last run did not reach its end, and when that run last
+    /// recorded anything.
+    unfinished: Option<(i64, i64)>,
 }
 
 impl Claim {
@@ -66,7 +67,7 @@ impl Claim {
     pub fn new(job: JobIdentity, place: &Place, mode: Mode) -> Result<Self, Error> {
         let header = Header { format: FORMAT, started_at: now(), job };
         let Some(path) = place.path(&header.job) else {
-            return Ok(Self { header, file: None, resume: None, abandoned: Vec::new(), unfinished_since: None });
+            return Ok(Self { header, file: None, resume: None, abandoned: Vec::new(), unfinished: None });
         };
         if let Place::In(folder) = place {
             make_folder(folder)?;
@@ -80,9 +81,12 @@ impl Claim {
             (Err(_), Mode::Restart) if is_ours(&path) => Recovered { state: None, length: 0 },
             (found, _) => found?,
         };
+        let recorded = fs::metadata(&path).and_then(|found| found.modified()).ok();
+        let recorded =
+            recorded.and_then(|time| jiff::Timestamp::try_from(time).ok()).map_or(i64::MAX, jiff::Timestamp::as_second);
         let file = Some((path, lock));
         let unfinished = found.state.iter().find(|state| state.ended.is_none());
-        let unfinished_since = unfinished.map(|state| seconds(&state.header));
+        let times = unfinished.map(|state| (seconds(&state.header), recorded));
         let mut abandoned = Vec::new();
         if let Some(state) = unfinished.filter(|_| mode == Mode::Restart) {
             if state.header.job == header.job {
@@ -97,7 +101,7 @@ impl Claim {
             None if mode == Mode::RetryFailed => return Err(Error::Usage(NO_LAST_RUN.to_owned())),
             None => None,
         };
-        Ok(Self { header, file, resume, abandoned, unfinished_since })
+        Ok(Self { header, file, resume, abandoned, unfinished: times })
     }
 
     /// Whether a run that was interrupted goes on.
@@ -110,10 +114,10 @@ impl Claim {
         seconds(self.resume.as_ref().map_or(&self.header, |(state, _)| &state.header))
     }
 
-    /// When the job was first started whose last run did not reach its end: it may have begun uploads
-    /// that nobody knows. Seconds since 1970.
-    pub fn unfinished_since(&self) -> Option<i64> {
-        self.unfinished_since
+    /// When the job was first started whose last run did not reach its end, and when that run last
+    /// recorded anything: it may have begun uploads that nobody knows. Seconds since 1970.
+    pub fn unfinished(&self) -> Option<(i64, i64)> {
+        self.unfinished
     }
 
     /// Items of a job that is given up, with uploads that nothing will name any more.

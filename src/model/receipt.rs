@@ -57,6 +57,8 @@ pub struct Written {
     pub version_id: Option<String>,
     /// The checksum of the whole object, where the server says one.
     pub checksum: Option<Checksum>,
+    /// Whether the server has checked another digest (an MD5) of the bytes that it was sent.
+    pub has_checked: bool,
     /// Whether it says that the object is encrypted so that its entity tag is no MD5 (SSE-KMS,
     /// SSE-C).
     pub has_opaque_etag: bool,

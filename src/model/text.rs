@@ -28,12 +28,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(duration) }
 }
 
-/// An age from `7d`, `12h` or `1w 2d`: a day has 24 hours; a plain number counts seconds.
+/// An age from `7d`, `12h` or `1w 2d`: a day has 24 hours. A number without a unit might be meant as
+/// days, and is refused.
 pub fn parse_age(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not an age: write it as 12h or 7d");
+    if text.parse::<u64>().is_ok() {
+        return Err(wrong());
+    }
     if let Ok(duration) = parse_duration(text) {
         return Ok(duration);
     }
-    let wrong = || format!("{text:?} is not an age: write it as 12h or 7d");
     let span: jiff::Span = text.parse().map_err(|_| wrong())?;
     let age = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
     Duration::try_from(age).map_err(|_| wrong())
@@ -101,7 +105,12 @@ mod tests {
         assert_eq!(parse_age("7d"), Ok(Duration::from_secs(7 * 86_400)));
         assert_eq!(parse_age("1w 2d"), Ok(Duration::from_secs(9 * 86_400)));
         assert_eq!(parse_age("12h"), Ok(Duration::from_secs(43_200)));
-        assert!(parse_age("1 month").is_err() && parse_age("soon").is_err() && parse_age("-3d").is_err());
+        assert!(
+            parse_age("7").is_err()
+                && parse_age("1 month").is_err()
+                && parse_age("soon").is_err()
+                && parse_age("-3d").is_err()
+        );
     }
 
     #[test]

@@ -14,8 +14,8 @@ use super::route::Way;
 use super::wants::Read;
 use super::{Op, Steps, Wants, parts};
 use crate::model::{
-    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Operation, Outcome, Receipt, RequestError, Skip,
-    Written, now,
+    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Object, Operation, Outcome, Receipt, RequestError,
+    Skip, Written, now,
 };
 use crate::pace::ByteBudget;
 use crate::store::{Bucket, Head};
@@ -63,8 +63,8 @@ pub struct CopySettings {
     /// When the job was begun: seconds since 1970.
     pub since: i64,
     /// When the job was begun of which an earlier run was interrupted, and may have begun uploads, or
-    /// made copies, that nobody knows: seconds since 1970.
-    pub unfinished_since: Option<i64>,
+    /// made copies, that nobody knows; and when that run last recorded anything: seconds since 1970.
+    pub unfinished: Option<(i64, i64)>,
 }
 
 /// Copies objects into one bucket.
@@ -285,16 +285,22 @@ impl Copy {
     /// In parts or in one piece, as the object turns out to be large or small.
     async fn copy(&self, plan: &Plan<'_>, item: &Item, steps: &Steps) -> Result<Copied, RequestError> {
         let mut in_parts = item.upload.is_some() || item.object.size > self.threshold(plan.way);
+        let mut seen = std::borrow::Cow::Borrowed(item);
         for _ in 0..=RESTARTS {
             let copied = match (in_parts, plan.way) {
-                (true, _) => self.in_parts(plan, item, steps).await?,
-                (false, Way::Server) => Some(self.server_side(plan, item).await?),
-                (false, Way::Client) => self.through_client(plan, item).await?,
+                (true, _) => self.in_parts(plan, &seen, steps).await?,
+                (false, Way::Server) => Some(self.server_side(plan, &seen).await?),
+                (false, Way::Client) => self.through_client(plan, &seen).await?,
             };
             if let Some(copied) = copied {
                 return Ok(copied);
             }
             in_parts = !in_parts;
+            // It is another object than the one that was listed.
+            let version_id = item.object.version_id.clone();
+            let head = plan.source.head(&item.object.key, version_id.as_deref()).await?;
+            let object = Object { version_id, ..head.object(&item.object.key) };
+            seen = std::borrow::Cow::Owned(Item { object, upload: None, ..item.clone() });
         }
         let message = "the size of the object changes faster than it can be read";
         Err(RequestError::local(Operation::GetObject, Class::Permanent, "SourceChanges", message))
@@ -368,6 +374,7 @@ pub(super) fn written_as(head: &Head) -> Written {
         etag: Some(head.revision.etag.clone()),
         version_id: head.revision.version_id.clone(),
         checksum: head.checksum,
+        has_checked: false,
         has_opaque_etag: head.has_opaque_etag,
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn of_bytes(
         (Some(here), Some(there)) if here != there => Err(mismatch(operation, here, there)),
         (Some(_), Some(_)) if source.is_some() => Ok(Evidence::Checksum),
         (Some(_), Some(_)) => Ok(Evidence::Digest),
+        _ if written.has_checked => Ok(Evidence::Digest),
         _ => Ok(Evidence::Size),
     }
 }

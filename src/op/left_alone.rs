@@ -41,7 +41,7 @@ impl Copy {
         };
         let Some(dest) = dest else { return Ok(Alone::Not) };
         // An earlier run may have made it just before it was killed.
-        let is_recent = self.settings.unfinished_since.is_some() && dest.last_modified >= Some(self.since());
+        let is_recent = self.settings.unfinished.is_some() && dest.last_modified >= Some(self.since());
         if keep.all {
             let ours = if is_recent { self.recognise(plan, item).await? } else { None };
             return Ok(match ours {

@@ -34,6 +34,9 @@ const CLIENT_PART: u64 = 16 << 20;
 /// A part that is larger than this share of the budget is not held in memory, but streamed.
 const BUDGET_SHARE: u64 = 8;
 
+/// Seconds after the last record of a killed run in which its last request may have been answered.
+const LAST_REQUEST: i64 = 60;
+
 /// Seconds that an upload may seem older than it is: servers round.
 const ROUNDING: i64 = 2;
 
@@ -213,10 +216,12 @@ impl Copy {
         let age = i64::try_from(begun.elapsed().as_secs()).unwrap_or(i64::MAX);
         match created {
             Ok(created) => {
-                let unfinished = self.settings.unfinished_since.map(|since| now.saturating_sub(since));
-                let lost = (created.attempts > 1).then_some(age);
-                if let Some(age) = unfinished.max(lost) {
-                    self.tidy(plan, Some(&created.id), age).await;
+                if let Some((since, until)) = self.settings.unfinished {
+                    let ago = |time: i64| now.saturating_sub(time);
+                    self.tidy(plan, Some(&created.id), ago(since), ago(until.saturating_add(LAST_REQUEST))).await;
+                }
+                if created.attempts > 1 {
+                    self.tidy(plan, Some(&created.id), age, 0).await;
                 }
                 (upload.id, upload.checksums, upload.lacks_tags) = (created.id, created.checksums, lacks_tags);
                 Ok(())
@@ -224,7 +229,7 @@ impl Copy {
             Err(error) => {
                 let sent = error.attempts > 0 && matches!(error.class, Class::Transient | Class::Interrupted);
                 if error.attempts > 1 || sent {
-                    self.tidy(plan, None, age).await;
+                    self.tidy(plan, None, age, 0).await;
                 }
                 Err(error)
             }
@@ -243,10 +248,10 @@ impl Copy {
         }
     }
 
-    /// Aborts uploads to exactly this key that were begun at most `age` seconds ago and are not
-    /// `ours`. By the server's clock, where it shows ours. A store that does not say which there are
-    /// is left alone.
-    async fn tidy(&self, plan: &Plan<'_>, ours: Option<&str>, age: i64) {
+    /// Aborts uploads to exactly this key that were begun between `oldest` and `youngest` seconds ago
+    /// and are not `ours`. By the server's clock, where it shows ours. A store that does not say which
+    /// there are is left alone.
+    async fn tidy(&self, plan: &Plan<'_>, ours: Option<&str>, oldest: i64, youngest: i64) {
         let (mut found, mut marker) = (Vec::new(), None);
         loop {
             match self.dest.list_uploads(&plan.dest_key, marker.as_ref(), true).await {
@@ -260,19 +265,21 @@ impl Copy {
                 break;
             }
         }
-        for id in lost(&found, ours, age, jiff::Timestamp::now().as_second()) {
+        for id in lost(&found, ours, (oldest, youngest), jiff::Timestamp::now().as_second()) {
             self.give_up(plan, id).await;
         }
     }
 }
 
-/// The ids of `uploads` that were begun at most `age` seconds ago and are not `ours`. `now` is by our
-/// clock, which counts where the server does not show `ours`.
-fn lost<'a>(uploads: &'a [OpenUpload], ours: Option<&str>, age: i64, now: i64) -> Vec<&'a str> {
+/// The ids of `uploads` that were begun between (`oldest`, `youngest`) seconds ago and are not `ours`.
+/// `now` is by our clock, which counts where the server does not show `ours`.
+fn lost<'a>(uploads: &'a [OpenUpload], ours: Option<&str>, ages: (i64, i64), now: i64) -> Vec<&'a str> {
+    let (oldest, youngest) = ages;
     let is_ours = |upload: &&OpenUpload| ours == Some(upload.id.as_str());
     let now = uploads.iter().find(is_ours).and_then(|upload| upload.initiated).unwrap_or(now);
-    let since = now.saturating_sub(age).saturating_sub(ROUNDING);
-    let recent = |upload: &&OpenUpload| upload.initiated.is_some_and(|begun| begun >= since);
+    let since = now.saturating_sub(oldest).saturating_sub(ROUNDING);
+    let until = now.saturating_sub(youngest.max(0)).saturating_add(ROUNDING);
+    let recent = |upload: &&OpenUpload| upload.initiated.is_some_and(|begun| (since..=until).contains(&begun));
     uploads.iter().filter(|upload| !is_ours(upload)).filter(recent).map(|upload| upload.id.as_str()).collect()
 }
 
@@ -322,8 +329,9 @@ mod tests {
             upload("ours", Some(1_010)),
             upload("unknown", None),
         ];
-        assert_eq!(lost(&uploads, Some("ours"), 5, 1_300), ["lost"], "by the server's clock");
-        assert_eq!(lost(&uploads, None, 5, 1_010), ["lost", "ours"]);
-        assert!(lost(&uploads, None, 5, 1_300).is_empty());
+        assert_eq!(lost(&uploads, Some("ours"), (5, 0), 1_300), ["lost"], "by the server's clock");
+        assert_eq!(lost(&uploads, None, (5, 0), 1_010), ["lost", "ours"]);
+        assert!(lost(&uploads, None, (5, 0), 1_300).is_empty());
+        assert_eq!(lost(&uploads, Some("ours"), (100, 15), 1_300), ["other's"], "none that is too young");
     }
 }

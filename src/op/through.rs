@@ -11,6 +11,10 @@ use crate::store::{Fetched, Head};
 /// How often an object that has grown since it was last looked at is fetched again.
 const GROWTHS: u32 = 3;
 
+/// Bytes that the two connections of an object hold beside it. Chosen so that many small objects
+/// beside large ones stay within the budget, too.
+const CONNECTIONS: u64 = 256 << 10;
+
 impl Copy {
     /// Copies one object through memory. Body and headers are one answer of the source, and belong
     /// together even where the object is replaced meanwhile.
@@ -59,7 +63,7 @@ impl Copy {
             size = plan.source.head(key, version).await?.revision.size;
         }
         for _ in 0..GROWTHS {
-            let bytes = self.reserve(size).await?;
+            let bytes = self.reserve(size.saturating_add(CONNECTIONS)).await?;
             if let Some(fetched) = plan.source.get(key, version, size).await? {
                 return Ok(Some((fetched, bytes)));
             }

@@ -220,7 +220,8 @@ impl Transfer {
             Err(error) => error,
         };
         // The answer to an earlier attempt may have been lost.
-        let in_doubt = error.attempts > 1 && (error.class == Class::Unmet || error.code == "NoSuchUpload");
+        let refused = error.class == Class::Unmet || error.code == "NoSuchUpload";
+        let in_doubt = (error.attempts > 1 && refused) || error.class.is_retryable();
         if in_doubt {
             let plan = Plan { source: &self.route.source, dest_key: self.dest_key.clone(), way: self.way };
             if let Some(written) = copy.landed(&plan, &self.upload, checksum.or(head.checksum)).await? {

@@ -33,6 +33,7 @@ pub struct ReceiptFile {
     file: Arc<File>,
     lines: Vec<u8>,
     compressed: bool,
+    is_new: bool,
 }
 
 impl ReceiptFile {
@@ -67,12 +68,18 @@ impl ReceiptFile {
         } else {
             mend_lines(&mut file).map_err(|error| broken(&error))?;
         }
-        Ok(Self { path: path.to_owned(), file: Arc::new(file), lines: Vec::new(), compressed })
+        let is_new = file.metadata().is_ok_and(|found| found.len() == 0);
+        Ok(Self { path: path.to_owned(), file: Arc::new(file), lines: Vec::new(), compressed, is_new })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it was empty when it was opened.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Adds one line.

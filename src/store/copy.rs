@@ -51,6 +51,7 @@ impl Bucket {
                 etag: Some(result.e_tag().ok_or_else(|| malformed(Operation::CopyObject, "ETag"))?.to_owned()),
                 version_id: answer.version_id().map(str::to_owned),
                 checksum: result.checksum_crc64_nvme().filter(|_| is_whole).and_then(Checksum::parse),
+                has_checked: false,
                 has_opaque_etag: is_opaque(answer.server_side_encryption(), answer.sse_customer_algorithm().is_some()),
             })
         })

@@ -228,6 +228,7 @@ impl Bucket {
                 etag: Some(answer.e_tag().ok_or_else(|| malformed(operation, "ETag"))?.to_owned()),
                 version_id: answer.version_id().map(str::to_owned),
                 checksum: answer.checksum_crc64_nvme().filter(|_| is_whole).and_then(Checksum::parse),
+                has_checked: false,
                 has_opaque_etag: is_opaque(answer.server_side_encryption(), false),
             })
         })

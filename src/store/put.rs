@@ -55,8 +55,9 @@ impl Bucket {
                     Ok(Written {
                         etag: Some(answer.e_tag().ok_or_else(|| malformed(operation, "ETag"))?.to_owned()),
                         version_id: answer.version_id().map(str::to_owned),
+                        checksum: confirmed,
                         // A store that refuses the CRC-64 has checked the MD5.
-                        checksum: confirmed.or_else(|| (!with_crc).then_some(checksum)),
+                        has_checked: !with_crc,
                         has_opaque_etag: is_opaque(
                             answer.server_side_encryption(),
                             answer.sse_customer_algorithm().is_some(),

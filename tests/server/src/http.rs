@@ -16,6 +16,7 @@ use s3s::service::S3Service;
 use crate::config::{Checksums, Config};
 use crate::connection::ResetSwitch;
 use crate::faults::{Fault, Faults};
+use crate::object::hide_odd_values;
 use crate::operation::{Operation, Target};
 use crate::store::Store;
 use damage::Silence;
@@ -104,6 +105,7 @@ impl Front {
         let mut body = Body::http_body_unsync(shared.clone());
         if self.config.accounts.is_empty() {
             body = incoming::without_signature(&mut parts, body);
+            hide_odd_values(&mut parts.headers);
         }
         body = change(body);
         if !matches!(target.operation, Operation::PutObject | Operation::UploadPart) {

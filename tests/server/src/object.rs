@@ -13,7 +13,7 @@ mod headers;
 mod protection;
 
 pub use headers::ContentHeaders;
-pub(crate) use headers::{metadata_from_request, write_metadata};
+pub(crate) use headers::{hide_odd_values, metadata_from_request, write_metadata};
 pub(crate) use protection::CustomerKey;
 pub use protection::{Encryption, Lock};
 

@@ -43,14 +43,15 @@ impl ContentHeaders {
     pub(crate) fn from_request(headers: &HeaderMap) -> ContentHeaders {
         let mut content = ContentHeaders::default();
         for (name, field) in content.fields() {
-            *field = headers.get(name).and_then(text).filter(|value| !value.is_empty());
+            let value = hidden(&name).and_then(|hidden| headers.get(hidden)).or_else(|| headers.get(name));
+            *field = value.and_then(text).filter(|value| !value.is_empty());
         }
-        let encoding = content.content_encoding.take();
-        content.content_encoding = encoding.and_then(|encoding| {
-            let codings: Vec<&str> =
-                encoding.split(',').map(str::trim).filter(|coding| *coding != "aws-chunked").collect();
-            (!codings.is_empty()).then(|| codings.join(","))
-        });
+        // Without that of the transport it stays as it came.
+        let is_of_transport = |coding: &&str| coding.trim() == "aws-chunked";
+        if let Some(encoding) = content.content_encoding.take_if(|it| it.split(',').any(|it| is_of_transport(&it))) {
+            let codings: Vec<&str> = encoding.split(',').filter(|it| !is_of_transport(it)).map(str::trim).collect();
+            content.content_encoding = (!codings.is_empty()).then(|| codings.join(","));
+        }
         content
     }
 
@@ -63,6 +64,24 @@ impl ContentHeaders {
             }
         }
     }
+}
+
+/// Takes what S3 accepts and the protocol layer refuses past it: values that are not ASCII, and an
+/// `Expires` that is no date.
+pub(crate) fn hide_odd_values(headers: &mut HeaderMap) {
+    for (name, _) in ContentHeaders::default().fields() {
+        let is_odd = |value: &HeaderValue| name == EXPIRES || value.to_str().is_err();
+        if let (true, Some(hidden)) = (headers.get(&name).is_some_and(is_odd), hidden(&name))
+            && let Some(value) = headers.remove(&name)
+        {
+            headers.insert(hidden, value);
+        }
+    }
+}
+
+/// The name under which the protocol layer does not look for a header.
+fn hidden(name: &HeaderName) -> Option<HeaderName> {
+    HeaderName::try_from(format!("x-hidden-{name}")).ok()
 }
 
 /// The user metadata in the headers of a request.
@@ -103,5 +122,21 @@ mod tests {
         assert_eq!(ContentHeaders::from_request(&headers).content_encoding.as_deref(), Some("gzip"));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("aws-chunked"));
         assert_eq!(ContentHeaders::from_request(&headers).content_encoding, None);
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("br, gzip"));
+        assert_eq!(ContentHeaders::from_request(&headers).content_encoding.as_deref(), Some("br, gzip"));
+    }
+
+    #[test]
+    fn odd_values_come_past_the_protocol_layer() {
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPIRES, HeaderValue::from_static("-1"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("a/b"));
+        headers.insert(CONTENT_DISPOSITION, HeaderValue::from_bytes("größe".as_bytes()).unwrap());
+        let seen = ContentHeaders::from_request(&headers);
+        hide_odd_values(&mut headers);
+        assert!(headers.contains_key(CONTENT_TYPE));
+        assert!(!headers.contains_key(EXPIRES) && !headers.contains_key(CONTENT_DISPOSITION));
+        assert_eq!(ContentHeaders::from_request(&headers), seen);
+        assert_eq!(seen.content_disposition.as_deref(), Some("größe"));
     }
 }
