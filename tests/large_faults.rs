@@ -123,6 +123,25 @@ fn bodies_that_stall_are_asked_for_again() {
 }
 
 #[test]
+fn requests_for_parts_that_hang_are_cut_and_sent_again() {
+    let world = World::new();
+    world.store().put(SOURCE, "in/a", Object::pattern(6 * MIB, 1).tag("a", "b"));
+    for operation in [
+        Operation::HeadObject,
+        Operation::GetObjectTagging,
+        Operation::CreateMultipartUpload,
+        Operation::UploadPartCopy,
+        Operation::CompleteMultipartUpload,
+    ] {
+        let hang = Fault::Hang(Duration::from_secs(100));
+        world.server.faults().add(Rule::on(operation, hang).when(When::Kth(1)));
+    }
+    let start = std::time::Instant::now();
+    finished(&world, world.copy_in_parts("server", &["--request-timeout", "500ms"]));
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
 fn an_upload_that_was_begun_without_an_answer_is_given_up_and_no_other() {
     for way in WAYS {
         for fault in [Fault::ResetAfter, Fault::MalformedXml, Fault::CutXml, Fault::Truncated] {

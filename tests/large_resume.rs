@@ -100,6 +100,49 @@ fn runs_that_are_killed_again_and_again_come_to_an_end() {
 }
 
 #[test]
+fn kills_and_faults_together_lose_nothing() {
+    let mut random = Random(3);
+    for (way, objects, parts) in [("server", 6, 10), ("client", 3, 3)] {
+        let world = World::new();
+        world.fill(60);
+        for seed in 0..objects {
+            let object = Object::pattern(parts * 5 * MIB, seed).tag("t", "v");
+            world.store().put(SOURCE, &format!("in/0000/large{seed}"), object);
+        }
+        for fault in [Fault::SlowDown, Fault::ResetBefore, Fault::ResetAfter, Fault::MalformedXml, Fault::Truncated] {
+            world.server.faults().add(Rule::always(fault).when(When::Probability(0.03)));
+        }
+        slow(&world, 40);
+        for _ in 0..3 {
+            let child = world.spawn_copy_in_parts(way, &["--concurrency", "8"]);
+            std::thread::sleep(Duration::from_millis(150 + random.below(300)));
+            kill(child);
+        }
+        finished(&world, world.copy_in_parts(way, &["--concurrency", "8"]));
+    }
+}
+
+#[test]
+fn a_run_that_cannot_go_on_leaves_exactly_the_uploads_that_its_checkpoint_names() {
+    for way in WAYS {
+        let world = World::new();
+        for seed in 0..3 {
+            world.store().put(SOURCE, &format!("in/{seed}"), Object::pattern(10 * MIB + 1, seed));
+        }
+        let gone = Fault::Code { status: 404, code: "NoSuchBucket".to_owned() };
+        for operation in [Operation::UploadPart, Operation::UploadPartCopy] {
+            world.server.faults().add(Rule::on(operation, gone.clone()).when(When::Kth(4)));
+        }
+        let ended = world.copy_in_parts(way, &FEW).expect(10).expect_sums();
+        assert!(ended.stderr.contains("NoSuchBucket") && ended.count("failed") == 0, "{ended:?}");
+        assert_eq!(world.open_uploads(), world.named_uploads(), "{way}");
+        let (there, sent) = (world.parts(), world.part_requests());
+        finished(&world, world.copy_in_parts(way, &FEW));
+        assert_eq!(world.part_requests() - sent, 9 - there, "{way}");
+    }
+}
+
+#[test]
 fn an_interrupted_run_leaves_exactly_the_uploads_that_its_checkpoint_names() {
     for way in WAYS {
         let world = World::new();
