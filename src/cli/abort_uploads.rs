@@ -7,7 +7,7 @@ use clap::Args;
 use super::ends::StoreArgs;
 use super::exit::Exit;
 use super::flags::{RequestArgs, ShownArgs};
-use super::machine::{fit_open_files, watch_signals};
+use super::machine::{fit_open_files, runtime, watch_signals};
 use super::report_error;
 use super::tell::print;
 use crate::job::{Finished, Signal, Stop};
@@ -57,9 +57,9 @@ impl AbortUploadsArgs {
 
 /// Runs the verb.
 pub(super) fn run(args: &AbortUploadsArgs, terminal: &Terminal) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return report_error(&Error::Internal(error.to_string()), terminal),
+        Err(error) => return report_error(&error, terminal),
     };
     let stop = Stop::default();
     let finished = runtime.block_on(async {

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::ends::{EndArgs, Open, Opened, check_objects, side};
 use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
-use super::machine::{fit_open_files, watch_signals};
+use super::machine::{fit_open_files, runtime, watch_signals};
 use super::report_error;
 use super::tell::tell;
 use super::written::{KeepArgs, PartArgs, WriteArgs};
@@ -139,9 +139,9 @@ impl CopyArgs {
 
 /// Runs the verb. `typed` is the command line as it was typed, for the hints.
 pub(super) fn run(args: CopyArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return report_error(&Error::Internal(error.to_string()), terminal),
+        Err(error) => return report_error(&error, terminal),
     };
     let stop = Stop::default();
     let finished = runtime.block_on(async {

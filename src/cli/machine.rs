@@ -9,6 +9,15 @@ use crate::job::{Signal, Stop};
 use crate::model::Error;
 use crate::report::Terminal;
 
+/// The threads that a verb with requests runs on.
+///
+/// # Errors
+/// [`Error::Internal`] where the machine has no more of them.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Error::Internal(error.to_string()))
+}
+
 /// Open files that are not connections: the checkpoint, its lock, the failures, the standard ones,
 /// DNS look-ups.
 const OTHER_FILES: u64 = 32;
