@@ -164,6 +164,18 @@ fn an_upload_that_was_begun_without_an_answer_is_given_up_and_no_other() {
 }
 
 #[test]
+fn a_lost_upload_is_looked_for_and_given_up_as_often_as_anything_is_tried() {
+    for operation in [Operation::ListMultipartUploads, Operation::AbortMultipartUpload] {
+        let world = World::new();
+        world.store().put(SOURCE, "in/a", Object::pattern(6 * MIB, 1));
+        let lost = Rule::on(Operation::CreateMultipartUpload, Fault::ResetAfter).when(When::Kth(1));
+        world.server.faults().add(lost);
+        world.server.faults().add(Rule::on(operation, Fault::InternalError).when(When::First(4)));
+        finished(&world, world.copy_in_parts("server", &[]));
+    }
+}
+
+#[test]
 fn an_upload_that_may_not_be_tried_again_leaves_none_behind() {
     let world = World::new();
     world.store().put(SOURCE, "in/a", Object::pattern(6 * MIB, 1));

@@ -22,7 +22,7 @@ fn slow(world: &World, milliseconds: u64) {
 
 /// What was done is recorded, and what was in flight at a kill has ended.
 fn settle() {
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(250));
 }
 
 /// A run that is killed when it has written so many parts.
@@ -53,7 +53,7 @@ fn a_killed_copy_sends_only_the_parts_that_are_missing() {
     for way in WAYS {
         let world = World::new();
         world.store().put(SOURCE, "in/a", Object::pattern(30 * MIB + 1, 1).metadata("a", "b"));
-        slow(&world, 100);
+        slow(&world, 200);
         killed_after(&world, 2, way, &FEW);
         let (there, sent, read) = (world.parts(), world.part_requests(), world.server.requests(Operation::GetObject));
         assert!((2..7).contains(&there), "{there}");
