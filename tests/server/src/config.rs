@@ -30,6 +30,20 @@ pub enum Checksums {
     Refused,
 }
 
+/// In which order a server lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By the bytes of the keys, as S3 does.
+    #[default]
+    Bytes,
+    /// By their UTF-16 code units, as stores written in Java or C# do: characters beyond U+FFFF
+    /// come before U+E000.
+    Utf16,
+    /// Like a directory bucket: in an order of its own, always the same. `start-after` is ignored,
+    /// only tokens lead on.
+    Shuffled,
+}
+
 /// The settings of a server; the default suits most tests.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -41,13 +55,24 @@ pub struct Config {
     pub region: String,
     /// Waited before every request.
     pub latency: Duration,
+    /// Waited before every ListObjectsV2, in addition.
+    pub list_latency: Duration,
     /// Where the random faults start from: the same seed gives the same sequence.
     pub seed: u64,
-    /// Whether [`Server::log`](crate::Server::log) keeps the keys of completed writes.
+    /// Whether [`Server::log`](crate::Server::log) keeps the keys of completed writes, and
+    /// [`Server::arrivals`](crate::Server::arrivals) the times of requests.
     pub record_keys: bool,
     /// Whether listings say that they are encoded (`encoding-type=url`) and are not, as some
     /// servers do.
     pub claims_encoding: bool,
+    /// Whether a `start-after` that holds characters that XML 1.0 cannot carry is answered with 400
+    /// `InvalidArgument`, as S3 does.
+    pub checks_start_after: bool,
+    /// In which order keys are listed.
+    pub order: Order,
+    /// Whether a listing with a `start-after` that names no object leaves out the first entry behind
+    /// it. (A release of MinIO does where a token follows; here it is missing at once.)
+    pub skips_after_missing: bool,
     /// The most entries on a page of a listing, whatever the client asks for.
     pub page_size: u16,
     /// How many bytes CopyObject and UploadPartCopy copy in a second, each request on its own;
@@ -73,9 +98,13 @@ impl Default for Config {
             accounts: Vec::new(),
             region: "us-east-1".to_owned(),
             latency: Duration::ZERO,
+            list_latency: Duration::ZERO,
             seed: 1,
             record_keys: false,
             claims_encoding: false,
+            checks_start_after: true,
+            order: Order::Bytes,
+            skips_after_missing: false,
             page_size: 1000,
             copy_bytes_per_second: None,
             versioned: false,

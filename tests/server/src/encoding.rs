@@ -9,19 +9,33 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// hexadecimal, a space as `+`, and `/` as it is.
 pub(crate) fn url_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => {
-                encoded.push(char::from(byte));
-            }
-            b' ' => encoded.push('+'),
-            _ => {
-                // Writing to a String cannot fail.
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
+    url_encode_to(text, &mut encoded);
     encoded
+}
+
+/// The same, added to what is there.
+pub(crate) fn url_encode_to(text: &str, encoded: &mut String) {
+    let kept = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'*' | b'/');
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| !kept(byte)) {
+        // What is kept is ASCII, so it ends where a character begins.
+        let (plain, odd) = rest.split_at(at);
+        encoded.push_str(plain);
+        let mut chars = odd.chars();
+        match chars.next() {
+            Some(' ') => encoded.push('+'),
+            Some(odd) => odd.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| push_escape(byte, encoded)),
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    encoded.push_str(rest);
+}
+
+fn push_escape(byte: u8, encoded: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().map_or('0', char::from);
+    encoded.extend(['%', digit(byte >> 4), digit(byte & 15)]);
 }
 
 /// Decodes `%XX`; `+` stays what it is. `None` where the result is not UTF-8.

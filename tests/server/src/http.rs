@@ -2,7 +2,7 @@
 //! (or after) the S3 calls see it. It knows HTTP and nothing of what S3 means.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ::http::header::{CONTENT_RANGE, CONTENT_TYPE};
 use ::http::request::Parts;
@@ -15,17 +15,17 @@ use s3s::service::S3Service;
 
 use crate::config::{Checksums, Config};
 use crate::connection::ResetSwitch;
+use crate::counters::Counters;
 use crate::faults::{Fault, Faults};
 use crate::object::hide_odd_values;
 use crate::operation::{Operation, Target};
 use crate::store::Store;
+use crate::xml::DECLARATION;
 use damage::Silence;
 use incoming::Shared;
 
 mod damage;
 mod incoming;
-
-const XML_DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 /// The outer layer, shared by all connections.
 pub(crate) struct Front {
@@ -64,9 +64,10 @@ impl Front {
     ) -> Result<Response<Body>, Dropped> {
         let (parts, body) = request.into_parts();
         let target = Target::of(&parts);
-        self.counters.count_request(target.operation);
-        if !self.config.latency.is_zero() {
-            tokio::time::sleep(self.config.latency).await;
+        let _in_flight = self.counters.count_request(target.operation, &parts.uri);
+        let latency = self.latency_of(target.operation);
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
         let answered = match self.faults.decide(&target) {
             None => self.work(parts, body, &target).await,
@@ -82,6 +83,11 @@ impl Front {
                 Err(dropped)
             }
         }
+    }
+
+    fn latency_of(&self, operation: Operation) -> Duration {
+        let listing = operation == Operation::ListObjectsV2;
+        self.config.latency + if listing { self.config.list_latency } else { Duration::ZERO }
     }
 
     /// Has the S3 calls do the work.
@@ -124,7 +130,7 @@ impl Front {
             // The protocol layer answers GetObject so, and forgets it here.
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
-        if target.operation != Operation::GetObject {
+        if !matches!(target.operation, Operation::GetObject | Operation::ListObjectsV2) {
             escape_control_characters(&mut response);
         }
         Ok(response)
@@ -188,7 +194,7 @@ impl Front {
 
     /// The answer to a request that was signed for another region than that of the bucket.
     fn redirect(&self, headers: &HeaderMap, target: &Target) -> Option<Response<Body>> {
-        let state = self.store.lock();
+        let state = self.store.read();
         let region = state.buckets.get(target.bucket.as_ref()?)?.region.as_ref()?;
         let signed_for = incoming::signed_region(headers)?;
         if signed_for == region {
@@ -237,7 +243,7 @@ fn refusal(fault: &Fault) -> Option<Response<Body>> {
 /// An S3 error as an answer.
 fn error(status: StatusCode, code: &str) -> Response<Body> {
     let message = "injected, or refused before the request was looked into";
-    let body = format!("{XML_DECLARATION}<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    let body = format!("{DECLARATION}<Error><Code>{code}</Code><Message>{message}</Message></Error>");
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
@@ -260,58 +266,4 @@ fn escape_control_characters(response: &mut Response<Body>) {
         }
     }
     *response.body_mut() = Body::from(escaped);
-}
-
-/// What is counted for each operation.
-pub(crate) struct Counters {
-    counts: Vec<Count>,
-    log: Option<Mutex<Vec<(Operation, String)>>>,
-}
-
-#[derive(Default)]
-struct Count {
-    requests: AtomicU64,
-    completed: AtomicU64,
-}
-
-impl Counters {
-    fn new(record_keys: bool) -> Counters {
-        let counts = Operation::ALL.iter().map(|_| Count::default()).collect();
-        Counters { counts, log: record_keys.then(Mutex::default) }
-    }
-
-    pub(crate) fn requests(&self, operation: Operation) -> u64 {
-        self.counts.get(operation.index()).map_or(0, |count| count.requests.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn completed(&self, operation: Operation) -> u64 {
-        self.counts.get(operation.index()).map_or(0, |count| count.completed.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn log(&self) -> Vec<(Operation, String)> {
-        self.locked_log().map(|log| log.clone()).unwrap_or_default()
-    }
-
-    fn count_request(&self, operation: Operation) {
-        if let Some(count) = self.counts.get(operation.index()) {
-            count.requests.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn count_completed(&self, target: &Target) {
-        if let Some(count) = self.counts.get(target.operation.index()) {
-            count.completed.fetch_add(1, Ordering::Relaxed);
-        }
-        if target.operation.writes()
-            && let Some(mut log) = self.locked_log()
-        {
-            let bucket = target.bucket.as_deref().unwrap_or_default();
-            let key = target.key.as_deref().unwrap_or_default();
-            log.push((target.operation, format!("{bucket}/{key}")));
-        }
-    }
-
-    fn locked_log(&self) -> Option<MutexGuard<'_, Vec<(Operation, String)>>> {
-        self.log.as_ref().map(|log| log.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }

@@ -9,12 +9,15 @@
 //!
 //! | Room | What is in it |
 //! |---|---|
-//! | [`server`](Server) | the thread, the listener, the counters |
+//! | [`server`](Server) | the threads, the listener |
 //! | `http` | the outer layer: naming the operation, faults, latency, request ids |
+//! | `counters` | what is counted and remembered of requests |
 //! | [`faults`](Faults) | which call fails, and how |
 //! | [`store`](Store) | buckets, objects and uploads in memory |
 //! | `content`, `pattern`, `checksum` | what bodies are made of, and their CRC-64/NVME |
-//! | `listing` | pages of keys, as a pure function |
+//! | `listing`, `order` | pages of keys, as a pure function, in one of several orders |
+//! | [`keys`](Shape) | keys by the million |
+//! | `xml`, `time`, `encoding` | how S3 writes its answers |
 //! | `s3` | the S3 calls on the store, a file for each family |
 
 mod checksum;
@@ -22,21 +25,28 @@ mod chunked;
 mod config;
 mod connection;
 mod content;
+mod counters;
 mod encoding;
 mod faults;
 mod http;
+mod keys;
 mod listing;
 mod object;
 mod operation;
+mod order;
 mod pattern;
 mod random;
 mod s3;
 mod server;
 mod store;
+mod time;
+mod xml;
 
-pub use config::{Account, Checksums, Config};
+pub use config::{Account, Checksums, Config, Order};
 pub use content::Segment;
+pub use counters::Listings;
 pub use faults::{Fault, Faults, Rule, When};
+pub use keys::Shape;
 pub use object::{ContentHeaders, Encryption, Lock, Object, Restore};
 pub use operation::Operation;
 pub use server::Server;

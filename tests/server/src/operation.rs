@@ -6,7 +6,7 @@
 use std::fmt;
 
 use ::http::request::Parts;
-use ::http::{HeaderMap, Method};
+use ::http::{HeaderMap, Method, Uri};
 
 use crate::encoding;
 
@@ -84,28 +84,52 @@ pub(crate) struct Target {
 impl Target {
     /// Names the request and decodes its path-style address.
     pub(crate) fn of(parts: &Parts) -> Target {
-        let path = parts.uri.path();
-        let path = path.strip_prefix('/').unwrap_or(path);
-        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-        let decoded = |text: &str| (!text.is_empty()).then(|| encoding::decode_path(text)).flatten();
-        let (bucket, key) = (decoded(bucket), decoded(key));
-        let query = Query(parts.uri.query().unwrap_or_default());
-        let operation = match (&bucket, &key) {
-            (None, _) if parts.method == Method::GET => Operation::ListBuckets,
-            (None, _) => Operation::Other,
-            (Some(_), None) => of_bucket(&parts.method, &query),
-            (Some(_), Some(_)) => of_object(&parts.method, &query, &parts.headers),
-        };
+        let (bucket, key) = address(&parts.uri);
+        let operation = named(&parts.method, &parts.uri, &parts.headers);
         Target { operation, bucket, key }
     }
 }
 
-/// The query string, asked only for the names in it.
-struct Query<'a>(&'a str);
+/// The bucket and the key of a path-style address, decoded.
+pub(crate) fn address(uri: &Uri) -> (Option<String>, Option<String>) {
+    let (bucket, key) = halves(uri);
+    let decoded = |text: &str| (!text.is_empty()).then(|| encoding::decode_path(text)).flatten();
+    (decoded(bucket), decoded(key))
+}
 
-impl Query<'_> {
+/// The name of a call.
+pub(crate) fn named(method: &Method, uri: &Uri, headers: &HeaderMap) -> Operation {
+    let query = QueryString::of(uri);
+    match halves(uri) {
+        ("", _) if method == Method::GET => Operation::ListBuckets,
+        ("", _) => Operation::Other,
+        (_, "") => of_bucket(method, &query),
+        (_, _) => of_object(method, &query, headers),
+    }
+}
+
+fn halves(uri: &Uri) -> (&str, &str) {
+    let path = uri.path();
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split_once('/').unwrap_or((path, ""))
+}
+
+/// The query string of an address.
+pub(crate) struct QueryString<'a>(&'a str);
+
+impl<'a> QueryString<'a> {
+    pub(crate) fn of(uri: &'a Uri) -> QueryString<'a> {
+        QueryString(uri.query().unwrap_or_default())
+    }
+
+    /// What a name stands for, as it came; empty where nothing is said.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
+        let mut pairs = self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
     fn has(&self, name: &str) -> bool {
-        self.0.split('&').any(|pair| pair.split('=').next() == Some(name))
+        self.get(name).is_some()
     }
 
     /// Whether it names a part of the object or bucket that has calls of its own.
@@ -126,7 +150,7 @@ impl Query<'_> {
     }
 }
 
-fn of_bucket(method: &Method, query: &Query<'_>) -> Operation {
+fn of_bucket(method: &Method, query: &QueryString<'_>) -> Operation {
     match *method {
         Method::HEAD => Operation::HeadBucket,
         Method::GET if query.has("uploads") => Operation::ListMultipartUploads,
@@ -136,7 +160,7 @@ fn of_bucket(method: &Method, query: &Query<'_>) -> Operation {
     }
 }
 
-fn of_object(method: &Method, query: &Query<'_>, headers: &HeaderMap) -> Operation {
+fn of_object(method: &Method, query: &QueryString<'_>, headers: &HeaderMap) -> Operation {
     let copies = headers.contains_key("x-amz-copy-source");
     match *method {
         Method::GET if query.has("tagging") => Operation::GetObjectTagging,

@@ -13,6 +13,11 @@ impl SplitMix {
         z ^ (z >> 31)
     }
 
+    /// Any number below the limit, which is not 0.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next_u64() % limit.max(1)
+    }
+
     /// Uniform in `[0, 1)`, from the 53 bits that an `f64` holds exactly.
     pub(crate) fn next_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64

@@ -1,10 +1,11 @@
-//! The server itself: a thread with a runtime of its own, a listener, and what is counted.
+//! The server itself: threads with a runtime of their own, and a listener.
 
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,15 +16,19 @@ use tokio::task::JoinSet;
 
 use crate::config::{Account, Config};
 use crate::connection::{Connection, ResetSwitch};
+use crate::counters::Listings;
 use crate::faults::Faults;
 use crate::http::Front;
 use crate::operation::Operation;
-use crate::s3::{Accounts, Calls};
+use crate::s3::{Accounts, Calls, Listing};
 use crate::store::Store;
+
+/// Few, for there are as many servers as tests.
+const THREADS: usize = 2;
 
 /// A running server; dropping it stops it and closes its connections.
 ///
-/// It has a thread and a runtime of its own, so that tests with and without a runtime can use it.
+/// It has threads and a runtime of its own, so that tests with and without a runtime can use it.
 pub struct Server {
     address: SocketAddr,
     front: Arc<Front>,
@@ -48,10 +53,10 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let store = Store::with_versions(config.versioned);
+        let store = Store::with(&config);
         let service = s3_service(&store, &config);
         let front = Arc::new(Front::new(store, service, config));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&front);
         let thread = std::thread::Builder::new().name("s3-server".to_owned()).spawn(move || {
@@ -92,6 +97,17 @@ impl Server {
         self.front.counters.completed(operation)
     }
 
+    /// The requests of ListObjectsV2 by what they asked for.
+    pub fn listings(&self) -> Listings {
+        self.front.counters.listings()
+    }
+
+    /// When the requests of this operation came in, counted from the start of the server; empty
+    /// unless [`Config::record_keys`] is set.
+    pub fn arrivals(&self, operation: Operation) -> Vec<Duration> {
+        self.front.counters.arrivals(operation)
+    }
+
     /// The completed writes in order, each with `bucket/key`; empty unless
     /// [`Config::record_keys`] is set.
     pub fn log(&self) -> Vec<(Operation, String)> {
@@ -117,6 +133,7 @@ impl fmt::Debug for Server {
 
 fn s3_service(store: &Store, config: &Config) -> S3Service {
     let mut builder = S3ServiceBuilder::new(Calls::new(store.clone(), config));
+    builder.set_route(Listing::new(store.clone(), config));
     if !config.accounts.is_empty() {
         let accounts: &[Account] = &config.accounts;
         builder.set_auth(Accounts::new(accounts));
@@ -145,7 +162,7 @@ async fn accept(listener: TcpListener, front: Arc<Front>) {
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     // Out of file descriptors, most likely: some come back as connections end.
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             },
             Some(_) = connections.join_next() => {}

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
+use crate::config::{Config, Order};
 use crate::content::Content;
+use crate::listing::{self, Index, Page, Query};
 use crate::object::{Object, Restore, now};
 
 /// All that a server holds; a handle, clones share the same content.
 #[derive(Clone, Default)]
 pub struct Store {
-    state: Arc<Mutex<State>>,
+    state: Arc<RwLock<State>>,
 }
 
 /// What is behind the lock.
@@ -19,6 +21,7 @@ pub struct Store {
 pub(crate) struct State {
     pub(crate) buckets: BTreeMap<String, Bucket>,
     versioned: bool,
+    order: Order,
     uploads_created: u64,
 }
 
@@ -29,6 +32,8 @@ pub(crate) struct Bucket {
     pub(crate) created: SystemTime,
     /// The newest version under each key.
     pub(crate) objects: BTreeMap<String, Arc<Object>>,
+    /// The same keys as they are listed; absent where that is in the order of their bytes.
+    index: Option<Index>,
     /// The older versions by key and version id; absent where there are none.
     older: Option<BTreeMap<(String, String), Arc<Object>>>,
     versions_created: u64,
@@ -56,14 +61,23 @@ pub(crate) struct Part {
 }
 
 impl Bucket {
-    fn new(region: Option<String>, versioned: bool) -> Bucket {
+    fn new(region: Option<String>, versioned: bool, order: Order) -> Bucket {
         Bucket {
             region,
             created: now(),
             objects: BTreeMap::new(),
+            index: Index::new(order),
             older: versioned.then(BTreeMap::new),
             versions_created: 0,
             uploads: BTreeMap::new(),
+        }
+    }
+
+    /// A page of its objects.
+    pub(crate) fn page(&self, query: &Query<'_>) -> Page<'_, Arc<Object>> {
+        match &self.index {
+            Some(index) => index.page(&self.objects, query),
+            None => listing::page(&self.objects, query),
         }
     }
 
@@ -75,13 +89,23 @@ impl Bucket {
         }
         self.remove(key);
         let object = Arc::new(object);
-        self.objects.insert(key.to_owned(), Arc::clone(&object));
+        self.put(key.to_owned(), Arc::clone(&object));
         object
+    }
+
+    fn put(&mut self, key: String, object: Arc<Object>) {
+        if let Some(index) = &mut self.index {
+            index.insert(&key);
+        }
+        self.objects.insert(key, object);
     }
 
     /// Removes the newest object from under a key; its versions stay. `false` if there was none.
     pub(crate) fn remove(&mut self, key: &str) -> bool {
         let Some(removed) = self.objects.remove(key) else { return false };
+        if let Some(index) = &mut self.index {
+            index.remove(key);
+        }
         if let (Some(older), Some(id)) = (&mut self.older, removed.version_id.clone()) {
             older.insert((key.to_owned(), id), removed);
         }
@@ -101,7 +125,7 @@ impl State {
     pub(crate) fn create_bucket(&mut self, name: &str, region: Option<String>) -> bool {
         let absent = !self.buckets.contains_key(name);
         if absent {
-            self.buckets.insert(name.to_owned(), Bucket::new(region, self.versioned));
+            self.buckets.insert(name.to_owned(), Bucket::new(region, self.versioned, self.order));
         }
         absent
     }
@@ -119,9 +143,10 @@ impl Store {
         Store::default()
     }
 
-    /// An empty store whose objects have versions, or not.
-    pub(crate) fn with_versions(versioned: bool) -> Store {
-        Store { state: Arc::new(Mutex::new(State { versioned, ..State::default() })) }
+    /// An empty store with versions, or without, and with an order.
+    pub(crate) fn with(config: &Config) -> Store {
+        let state = State { versioned: config.versioned, order: config.order, ..State::default() };
+        Store { state: Arc::new(RwLock::new(state)) }
     }
 
     /// Creates a bucket in the region of the server; nothing happens if it is there already.
@@ -145,14 +170,33 @@ impl Store {
         }
     }
 
+    /// Puts the same object under each of the keys, and creates the bucket if need be. They share it,
+    /// unless they have versions: a million of them take little more memory than their keys.
+    pub fn fill(&self, bucket: &str, keys: impl IntoIterator<Item = String>, object: Object) {
+        // Sorted first, the map takes less time and room.
+        let mut keys: Vec<String> = keys.into_iter().collect();
+        keys.sort_unstable();
+        let mut state = self.lock();
+        state.create_bucket(bucket, None);
+        let Some(bucket) = state.buckets.get_mut(bucket) else { return };
+        let shared = Arc::new(object);
+        for key in keys {
+            if bucket.older.is_some() {
+                bucket.insert(&key, Object::clone(&shared));
+            } else {
+                bucket.put(key, Arc::clone(&shared));
+            }
+        }
+    }
+
     /// The object under a key.
     pub fn get(&self, bucket: &str, key: &str) -> Option<Arc<Object>> {
-        self.lock().buckets.get(bucket)?.objects.get(key).cloned()
+        self.read().buckets.get(bucket)?.objects.get(key).cloned()
     }
 
     /// A version of the object under a key, the newest or an older one.
     pub fn version(&self, bucket: &str, key: &str, version_id: &str) -> Option<Arc<Object>> {
-        self.lock().buckets.get(bucket)?.version(key, version_id).cloned()
+        self.read().buckets.get(bucket)?.version(key, version_id).cloned()
     }
 
     /// Removes an object, its older versions excepted; `false` if there was none.
@@ -173,23 +217,23 @@ impl Store {
 
     /// The names of all buckets, in order.
     pub fn buckets(&self) -> Vec<String> {
-        self.lock().buckets.keys().cloned().collect()
+        self.read().buckets.keys().cloned().collect()
     }
 
     /// The keys of a bucket, in byte order; none if there is no such bucket.
     pub fn keys(&self, bucket: &str) -> Vec<String> {
-        let state = self.lock();
+        let state = self.read();
         state.buckets.get(bucket).map(|bucket| bucket.objects.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// The content of a bucket as it is now; nothing if there is no such bucket.
     pub fn objects(&self, bucket: &str) -> BTreeMap<String, Arc<Object>> {
-        self.lock().buckets.get(bucket).map(|bucket| bucket.objects.clone()).unwrap_or_default()
+        self.read().buckets.get(bucket).map(|bucket| bucket.objects.clone()).unwrap_or_default()
     }
 
     /// The uploads of a bucket that are neither completed nor aborted, as key and upload id.
     pub fn open_uploads(&self, bucket: &str) -> Vec<(String, String)> {
-        let state = self.lock();
+        let state = self.read();
         state.buckets.get(bucket).map(|bucket| bucket.uploads.keys().cloned().collect()).unwrap_or_default()
     }
 
@@ -227,8 +271,13 @@ impl Store {
     }
 
     /// The state, locked. Never held across an await.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, to be read, also by others at the same time. Never held across an await.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -239,7 +288,7 @@ pub(crate) fn days_long(days: u32) -> Duration {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.lock();
+        let state = self.read();
         let sizes = state.buckets.iter().map(|(name, bucket)| (name, bucket.objects.len()));
         f.debug_map().entries(sizes).finish()
     }
@@ -258,6 +307,18 @@ mod tests {
         assert!(store.delete("bucket", "k"));
         assert!(!store.delete("bucket", "k"));
         assert!(store.objects("bucket").is_empty());
+    }
+
+    #[test]
+    fn many_keys_share_an_object_until_it_changes() {
+        let store = Store::new();
+        store.fill("b", ["y", "x"].map(str::to_owned), Object::new("body"));
+        assert_eq!(store.keys("b"), ["x", "y"]);
+        assert!(store.update("b", "x", |object| object.etag.clear()));
+        assert!(!store.get("b", "y").unwrap().etag.is_empty());
+        let versioned = Store::with(&Config { versioned: true, ..Config::default() });
+        versioned.fill("b", ["y", "x"].map(str::to_owned), Object::new("body"));
+        assert_ne!(versioned.get("b", "x").unwrap().version_id, versioned.get("b", "y").unwrap().version_id);
     }
 
     #[test]

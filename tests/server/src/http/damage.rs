@@ -12,9 +12,10 @@ use http_body_util::BodyExt;
 use s3s::{Body, StdError};
 use tokio::time::Sleep;
 
-use super::{Dropped, XML_DECLARATION};
+use super::Dropped;
 use crate::connection::ResetSwitch;
 use crate::operation::{Operation, Target};
+use crate::xml::DECLARATION;
 
 /// The answer with XML that ends in the middle of a tag; an error stays what it is.
 pub(super) fn malform(answer: Response<Body>) -> Response<Body> {
@@ -26,7 +27,7 @@ pub(super) fn malform(answer: Response<Body>) -> Response<Body> {
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.remove(TRANSFER_ENCODING);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-    Response::from_parts(parts, Body::from(format!("{XML_DECLARATION}<Result><ETag>&quot;0123</ET")))
+    Response::from_parts(parts, Body::from(format!("{DECLARATION}<Result><ETag>&quot;0123</ET")))
 }
 
 /// The answer up to the middlemost end of an element, as if that were all: well-formed to a reader

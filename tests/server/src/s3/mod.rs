@@ -22,6 +22,8 @@ use crate::config::{Account, Config};
 use crate::object::{CustomerKey, Object};
 use crate::store::{Bucket, State, Store};
 
+pub(crate) use list::Listing;
+
 /// The S3 calls, as the protocol layer sees them.
 pub(crate) struct Calls {
     store: Store,
@@ -72,7 +74,6 @@ calls! {
     create_bucket(CreateBucketInput) -> CreateBucketOutput = buckets::create;
     head_bucket(HeadBucketInput) -> HeadBucketOutput = buckets::head;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = buckets::location;
-    list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = list::objects;
     head_object(HeadObjectInput) -> HeadObjectOutput = read::head;
     get_object(GetObjectInput) -> GetObjectOutput = read::get;
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = read::tagging;
@@ -146,8 +147,17 @@ fn etag(value: &str) -> ETag {
     ETag::Strong(value.to_owned())
 }
 
+fn no_such_bucket() -> S3Error {
+    fail(S3ErrorCode::NoSuchBucket, "there is no such bucket")
+}
+
 impl State {
     fn bucket(&mut self, name: &str) -> S3Result<&mut Bucket> {
-        self.buckets.get_mut(name).ok_or_else(|| fail(S3ErrorCode::NoSuchBucket, "there is no such bucket"))
+        self.buckets.get_mut(name).ok_or_else(no_such_bucket)
+    }
+
+    /// The bucket, to be read.
+    fn existing(&self, name: &str) -> S3Result<&Bucket> {
+        self.buckets.get(name).ok_or_else(no_such_bucket)
     }
 }
