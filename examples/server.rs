@@ -12,7 +12,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
-use s3bulk_test_server::{Account, Config, Fault, Object, Operation, Rule, Server, Store, When};
+use s3bulk_test_server::{Account, Config, Fault, Object, Operation, Order, Rule, Server, Shape, Store, When};
+
+/// Where the keys start from: the same are made each time.
+const SEED: u64 = 1;
 
 /// Run an S3 server in memory until Ctrl-C
 #[derive(Debug, Parser)]
@@ -28,6 +31,14 @@ struct Arguments {
     /// Fill the first bucket with so many small objects in folders
     #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "buckets")]
     objects: u64,
+
+    /// Fill the first bucket with so many keys of a shape, each an object of 16 bytes; may be given
+    /// several times
+    ///
+    /// The shapes are hex (32 random digits), dates (2024/01/31/89abcdef), one-folder (fifty folders,
+    /// one of them with 90 %), numbers (img-000000000123.jpg) and scripts (names in many scripts).
+    #[arg(long, value_name = "SHAPE:COUNT", requires = "buckets")]
+    fill: Vec<Fill>,
 
     /// Put an object of so many bytes, made up while it is read, into the first bucket under
     /// large/; may be given several times
@@ -46,6 +57,22 @@ struct Arguments {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     latency_ms: u64,
 
+    /// Wait so long, in addition, before every answer to ListObjectsV2
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    list_latency_ms: u64,
+
+    /// List in this order: bytes, utf16, or shuffled like a directory bucket
+    #[arg(long, value_name = "ORDER", default_value = "bytes", value_parser = order_named)]
+    order: Order,
+
+    /// Leave out the first key behind a start-after that names no object
+    #[arg(long)]
+    skips_after_missing: bool,
+
+    /// Say that listings are encoded, and do not encode them
+    #[arg(long)]
+    claims_encoding: bool,
+
     /// Let in only requests signed with this key; everybody is let in without it
     #[arg(long, value_name = "KEY", requires = "secret_key")]
     access_key: Option<String>,
@@ -61,6 +88,32 @@ struct Arguments {
     /// error-in-200, empty-200, malformed-xml, cut-xml, truncated, corrupted and corrupted-request.
     #[arg(long = "fault", value_name = "OPERATION:KIND:PROBABILITY")]
     faults: Vec<RandomFault>,
+}
+
+/// Many keys as they are typed.
+#[derive(Clone, Debug)]
+struct Fill {
+    shape: Shape,
+    count: u64,
+}
+
+impl FromStr for Fill {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Fill, String> {
+        let (shape, count) = text.split_once(':').ok_or("it is SHAPE:COUNT")?;
+        let count = count.parse().map_err(|_| "a count is a whole number")?;
+        Ok(Fill { shape: shape.parse()?, count })
+    }
+}
+
+fn order_named(name: &str) -> Result<Order, String> {
+    match name {
+        "bytes" => Ok(Order::Bytes),
+        "utf16" => Ok(Order::Utf16),
+        "shuffled" => Ok(Order::Shuffled),
+        _ => Err(format!("no order is named {name:?}")),
+    }
 }
 
 /// A fault as it is typed.
@@ -129,6 +182,10 @@ fn main() -> io::Result<()> {
         port: arguments.port,
         accounts: account.map(|(access_key, secret_key)| Account::new(access_key, secret_key)).into_iter().collect(),
         latency: Duration::from_millis(arguments.latency_ms),
+        list_latency: Duration::from_millis(arguments.list_latency_ms),
+        order: arguments.order,
+        skips_after_missing: arguments.skips_after_missing,
+        claims_encoding: arguments.claims_encoding,
         keep_bodies: arguments.keep_bodies,
         copy_bytes_per_second: arguments.copy_rate,
         ..Config::default()
@@ -138,6 +195,9 @@ fn main() -> io::Result<()> {
     }
     if let Some(first) = arguments.buckets.first() {
         fill(server.store(), first, arguments.objects);
+        for Fill { shape, count } in &arguments.fill {
+            server.store().fill(first, shape.keys(SEED, *count), Object::new("0123456789abcdef"));
+        }
         for (number, size) in (1..).zip(&arguments.large) {
             server.store().put(first, &format!("large/{number}.bin"), Object::pattern(*size, number));
         }
