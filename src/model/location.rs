@@ -55,6 +55,11 @@ impl Location {
         }
     }
 
+    /// What all keys that are meant begin with: what is listed.
+    pub fn listed_prefix(&self) -> &str {
+        self.path()
+    }
+
     /// Whether many keys may be meant.
     pub fn is_prefix(&self) -> bool {
         matches!(self.target, Target::Prefix(_))
