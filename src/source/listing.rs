@@ -22,7 +22,9 @@ use crate::store::{Page, PageRequest};
 pub async fn list(source: Arc<Source>, index: usize, range: Range, max_ranges: usize, out: Sender<Yield>) {
     let listed = match &source.location.target {
         Target::Object(key) => one(&source, index, key, &range, &out).await,
-        Target::Prefix(prefix) => Lister::new(&source, index, prefix, range, max_ranges, &out).run().await,
+        Target::Prefix(_) | Target::Pattern(_) => {
+            Lister::new(&source, index, source.location.path(), range, max_ranges, &out).run().await
+        }
     };
     let last = match listed {
         Ok(()) => Yield::Exhausted { range: index },
@@ -39,7 +41,13 @@ async fn one(source: &Source, index: usize, key: &str, range: &Range, out: &Send
         let object = match source.bucket.head(key, version_id.as_deref()).await {
             // Whether it is gone is for the operation to say, as for every object.
             Err(error) if error.class == Class::Missing => Object::new(key, 0),
-            head => head?.object(key),
+            head => {
+                let object = head?.object(key);
+                if source.filter.as_ref().is_some_and(|filter| !filter.keeps(&object)) {
+                    return Ok(());
+                }
+                object
+            }
         };
         let items = vec![Item::listed(source.index, Object { version_id, ..object })];
         let _ = out.send(Yield::Items { range: index, items }).await;
@@ -104,7 +112,7 @@ impl<'a> Lister<'a> {
         for object in objects {
             let key = Some(object.key.as_str());
             let inside = key > self.after.as_deref() && self.until.as_deref().is_none_or(|until| key <= Some(until));
-            if !inside {
+            if !inside || self.source.filter.as_ref().is_some_and(|filter| !filter.keeps(&object)) {
                 continue;
             }
             let mut item = Item::listed(self.source.index, object);

@@ -8,7 +8,9 @@ mod cuts;
 mod listing;
 mod replay;
 
-use crate::model::{Item, Location, Position, RequestError};
+use std::sync::Arc;
+
+use crate::model::{Filter, Item, Location, Position, RequestError};
 use crate::store::Bucket;
 
 pub use beside::DestSide;
@@ -28,6 +30,8 @@ pub struct Source {
     pub bucket: Bucket,
     /// What is meant in it.
     pub location: Location,
+    /// Which of its objects are chosen; `None` for all.
+    pub filter: Option<Arc<Filter>>,
     /// Which version of its one object, where that is said.
     pub version_id: Option<String>,
     /// Where its copies go, if what is there matters.
