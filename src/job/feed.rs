@@ -95,7 +95,7 @@ impl Feed {
             return Ok(());
         }
         let source = self.source(&range.id)?;
-        let share = Share::new(source.location.listed_prefix(), &range, &self.keyspace);
+        let share = Share::new(source.location.path(), &range, &self.keyspace);
         self.shares.insert(range.id.clone(), (index, Arc::clone(&share)));
         self.ids.insert(index, range.id.clone());
         self.listers.spawn(source::list(source, index, range, share, sender));

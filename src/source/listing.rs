@@ -24,7 +24,9 @@ use crate::store::{Page, PageRequest};
 pub async fn list(source: Arc<Source>, index: usize, range: Range, share: Arc<Share>, out: Sender<Yield>) {
     let listed = match &source.location.target {
         Target::Object(key) => one(&source, index, key, &range, &out).await,
-        Target::Prefix(prefix) => Lister::new(&source, index, prefix, range, &share, &out).run().await,
+        Target::Prefix(_) | Target::Pattern(_) => {
+            Lister::new(&source, index, source.location.path(), range, &share, &out).run().await
+        }
     };
     // No cut comes behind the last word.
     share.keep_whole();
@@ -40,13 +42,19 @@ pub async fn list(source: Arc<Source>, index: usize, range: Range, share: Arc<Sh
 async fn one(source: &Source, index: usize, key: &str, range: &Range, out: &Sender<Yield>) -> Result<(), RequestError> {
     if range.at.is_none() {
         let version_id = source.version_id.clone();
-        let object = match source.bucket.head(key, version_id.as_deref()).await {
+        let (object, kept) = match source.bucket.head(key, version_id.as_deref()).await {
             // Whether it is gone is for the operation to say, as for every object.
-            Err(error) if error.class == Class::Missing => Object::new(key, 0),
-            head => head?.object(key),
+            Err(error) if error.class == Class::Missing => (Object::new(key, 0), true),
+            head => {
+                let object = head?.object(key);
+                let kept = source.keeps(&object);
+                (object, kept)
+            }
         };
-        let items = vec![Item::listed(source.index, Object { version_id, ..object })];
-        let _ = out.send(Yield::Items { range: index, items, filtered: 0, through: None }).await;
+        let through = (!kept).then(|| Position::Key(key.to_owned()));
+        let item = Item::listed(source.index, Object { version_id, ..object });
+        let items = kept.then_some(item).into_iter().collect();
+        let _ = out.send(Yield::Items { range: index, items, filtered: u64::from(!kept), through }).await;
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ mod ruler;
 mod share;
 mod survey;
 
-use crate::model::{Item, Location, Object, Position, RequestError};
+use std::sync::Arc;
+
+use crate::model::{Filter, Item, Location, Object, Position, RequestError};
 use crate::store::Bucket;
 
 pub use beside::DestSide;
@@ -35,6 +37,8 @@ pub struct Source {
     pub bucket: Bucket,
     /// What is meant in it.
     pub location: Location,
+    /// Which of its objects are chosen; `None` for all.
+    pub filter: Option<Arc<Filter>>,
     /// Which version of its one object, where that is said.
     pub version_id: Option<String>,
     /// Where its copies go, if what is there matters.
@@ -43,8 +47,8 @@ pub struct Source {
 
 impl Source {
     /// Whether an object is to be worked on.
-    fn keeps(&self, _object: &Object) -> bool {
-        true
+    fn keeps(&self, object: &Object) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.keeps(object))
     }
 }
 
