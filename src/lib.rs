@@ -12,7 +12,7 @@
 //! | [`report`] | what the user sees; `indicatif` lives only here |
 //! | [`store`] | the two ends; the AWS crates live only here |
 //! | [`pace`] | how fast: permits, retries, the byte budget; the `backoff` crate lives only here |
-//! | [`model`] | plain values that all share |
+//! | [`model`] | plain values that all share; the `regex` crate lives only here |
 //!
 //! A source yields items in ranges; the job runs one operation on each; the outcomes go, in order
 //! of completion, to the one task that owns the journal and the counts; the report listens. A new

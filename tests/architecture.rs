@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 const ROOMS: [&str; 9] = ["cli", "job", "source", "op", "journal", "report", "store", "pace", "model"];
 
 /// Crates (by the beginning of their names) and the one room that may use them.
-const OWNED: [(&str, &str); 5] =
-    [("clap", "cli"), ("indicatif", "report"), ("aws_", "store"), ("backoff", "pace"), ("rlimit", "cli")];
+const OWNED: [(&str, &str); 6] = [
+    ("clap", "cli"),
+    ("indicatif", "report"),
+    ("aws_", "store"),
+    ("backoff", "pace"),
+    ("rlimit", "cli"),
+    ("regex", "model"),
+];
 
 fn sources() -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {

@@ -36,7 +36,7 @@ fn locations_that_cannot_be_meant_are_usage_errors() {
     copy(&["s3://source-bucket/in/", "s3://source-bucket/in/"], "nothing to change");
     copy(&["s3://source-bucket/in/", "s3://source-bucket/in/copy/"], "lies under the source");
     copy(&["s3://source-bucket/in/", "s3://dest-bucket/out"], "add a slash");
-    copy(&["s3://source-bucket/in/*.csv", "s3://dest-bucket/"], "--no-glob");
+    copy(&["s3://source-bucket/in/[a.csv", "s3://dest-bucket/"], "--no-glob");
     copy(&["s3://source-bucket/in/", "s3://source-bucket/in/0000/", "s3://dest-bucket/"], "overlap");
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::chosen::ChosenArgs;
 use super::ends::{EndArgs, Open, Opened, check_objects, side};
 use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
@@ -26,10 +28,16 @@ Locations:
   s3://bucket             every object
   s3://bucket/prefix/     every object whose key begins with prefix/
   s3://bucket/key         one object
+  's3://bucket/x/*.csv'   every object whose key matches, quoted from the shell:
+                          * is any run of characters but /, ** any run, ? one
+                          character but /, [a-z] one of these, [!a-z] another
+  's3://bucket/day-*/'    every object under what matches
 
 Examples:
   s3bulk copy s3://logs/2025/ s3://archive/logs/2025/
   s3bulk copy s3://a/x/ s3://a/y/ s3://b/both/
+  s3bulk copy 's3://logs/2025/**.gz' s3://archive/logs/2025/
+  s3bulk copy --include '*.csv' --exclude 'tmp/*' --older-than 7d s3://a/ s3://b/
   s3bulk copy --dry-run s3://logs/ s3://archive/
   s3bulk copy --source-profile old --dest-endpoint-url https://minio.example s3://a/ s3://b/
   s3bulk copy --retry-failed s3://logs/2025/ s3://archive/logs/2025/
@@ -78,6 +86,8 @@ pub(super) struct CopyArgs {
     receipt: Option<PathBuf>,
 
     #[command(flatten)]
+    chosen: ChosenArgs,
+    #[command(flatten)]
     written: WriteArgs,
     #[command(flatten)]
     keep: KeepArgs,
@@ -110,6 +120,7 @@ impl CopyArgs {
     fn identity(&self, sources: &[Location], dest: &Location, ends: (&End, &End)) -> JobIdentity {
         let mut options = BTreeMap::new();
         let (source_end, dest_end) = ends;
+        self.chosen.identity(&mut options);
         self.written.identity(&mut options);
         self.keep.identity(&mut options);
         options.extend(self.version_id.iter().map(|id| ("version-id".to_owned(), id.clone())));
@@ -124,6 +135,10 @@ impl CopyArgs {
             ViaArg::Client => Some("client"),
         }
         .map(|via| options.insert("via".to_owned(), via.to_owned()));
+        // Taken literally, the same text is another source.
+        if sources.iter().any(|source| matches!(source.target, Target::Pattern(_))) {
+            options.insert("glob".to_owned(), "true".to_owned());
+        }
         if self.strict_source {
             options.insert("strict-source".to_owned(), "true".to_owned());
         }
@@ -171,6 +186,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let dest = parse(&args.dest)?;
+    let choice = args.chosen.filter()?;
     let wants = args.written.wants()?;
     check_version(args, &locations)?;
     if args.ends.are_alike() {
@@ -194,13 +210,17 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
         version_id: args.version_id.as_deref(),
         looks_beside: args.keep.keep().looks_beside(),
     };
-    let Opened { sources, copies, dest: dest_bucket } = open.all(locations, mappings, &dest).await?;
+    let Opened { mut sources, copies, dest: dest_bucket } = open.all(locations, mappings, &dest).await?;
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     let failures_path = if args.dry_run { None } else { args.checkpoint.failures_path(checkpoint.as_deref())? };
     let receipt_path = args.receipt.as_deref().filter(|_| !args.dry_run);
     check_receipt(receipt_path, failures_path.as_deref(), checkpoint.as_deref())?;
     let claim = Claim::new(identity, &place, args.checkpoint.mode())?;
+    for source in &mut sources {
+        // As of the job's first start, so that a resumed job chooses the same objects.
+        source.filter = choice.resolve(claim.started_at(), &source.location)?.map(Arc::new);
+    }
     if !claim.is_resumed() {
         check_objects(&sources).await?;
         if !args.dry_run && !args.shown.quiet {
@@ -249,7 +269,7 @@ fn check_version(args: &CopyArgs, sources: &[Location]) -> Result<(), Error> {
         (None, _) => Ok(()),
         (Some(_), [Location { target: Target::Object(_), .. }]) => Ok(()),
         (Some(id), _) => Err(Error::Usage(format!(
-            "--version-id {id:?} is a version of one object: name one SOURCE, without a slash at its end"
+            "--version-id {id:?} is a version of one object: name one SOURCE, without a slash at its end and no pattern"
         ))),
     }
 }
@@ -274,7 +294,9 @@ async fn say_overwrites(args: &CopyArgs, bucket: &Bucket, dest: &Location, termi
     }
     let request = PageRequest { prefix: dest.path(), max_keys: Some(1), ..PageRequest::default() };
     let found = match &dest.target {
-        Target::Prefix(_) => bucket.list(&request).await.is_ok_and(|page| !page.objects.is_empty()),
+        Target::Prefix(_) | Target::Pattern(_) => {
+            bucket.list(&request).await.is_ok_and(|page| !page.objects.is_empty())
+        }
         Target::Object(key) => bucket.find(key).await.is_ok_and(|object| object.is_some()),
     };
     if found {

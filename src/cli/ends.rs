@@ -252,7 +252,7 @@ impl Open<'_> {
             let beside = self.looks_beside.then(|| DestSide { bucket: dest.clone(), mapping: mapping.clone() });
             copies.push(CopySource { bucket: bucket.clone(), mapping, way: choose(self.via, from, to) });
             let version_id = self.version_id.map(str::to_owned);
-            sources.push(Source { index, bucket, location, version_id, beside });
+            sources.push(Source { index, bucket, location, filter: None, version_id, beside });
         }
         Ok(Opened { sources, copies, dest })
     }

@@ -36,7 +36,7 @@ pub(super) fn tell(
         Status::Complete if summary.listed + summary.resumed == 0 => {
             if !shown.quiet {
                 let sources: Vec<_> = sources.iter().map(|source| escape_key(source)).collect();
-                terminal.line(&format!("nothing matched: there is no object under {}", sources.join(" ")));
+                terminal.line(&format!("nothing matched: no object of {} is chosen", sources.join(" ")));
             }
         }
         Status::Complete => {}

@@ -140,7 +140,7 @@ fn parse_header(text: &str) -> Result<String, String> {
     }
 }
 
-fn parse_class(text: &str) -> Result<String, String> {
+pub(super) fn parse_class(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     if text.is_empty() || !text.chars().all(plain) {
         return Err("a storage class is written as STANDARD_IA or DEEP_ARCHIVE".to_owned());

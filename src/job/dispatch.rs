@@ -11,24 +11,19 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::feed::{Feed, Heard};
 use super::sync::Syncer;
 use super::{Job, Limits};
 use crate::journal::{Ending, Journal, Ticket};
-use crate::model::{Class, Error, Item, Outcome, Position, Range, RequestError, Tally};
+use crate::model::{Class, Error, Item, Outcome, Position, RequestError, Tally};
 use crate::op::{Op, Step, Steps, Told};
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, Progress, ReceiptFile, Report};
-use crate::source::{self, Source, Yield};
+use crate::source::{Order, Yield};
 
 /// How often outcomes are written to the checkpoint: with the time after which an item is parked,
 /// this bounds what a kill repeats.
 const FLUSH_EVERY: Duration = Duration::from_millis(25);
-
-/// Messages of the listers that may wait: with 100 items each, what listing runs ahead of copying.
-const FEED: usize = 32;
-
-/// Ranges that a job is cut into at most, by the guess from one page of folders.
-const MAX_RANGES: usize = 64;
 
 /// Steps of open items that may wait to be recorded.
 const STEPS: usize = 256;
@@ -36,8 +31,10 @@ const STEPS: usize = 256;
 /// What this run counted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
-    /// Items that the sources yielded.
+    /// Objects that the sources held.
     pub(super) listed: u64,
+    /// Those of them that the filters left out.
+    pub(super) filtered: u64,
     /// What became of them.
     pub(super) tally: Tally,
 }
@@ -48,7 +45,7 @@ type Ended = (Ticket, Arc<Item>, Outcome);
 /// The state of a run.
 pub(super) struct Dispatcher<O> {
     op: Arc<O>,
-    sources: Vec<Arc<Source>>,
+    feed: Feed,
     journal: Journal,
     syncer: Syncer,
     failures: FailuresFile,
@@ -60,10 +57,6 @@ pub(super) struct Dispatcher<O> {
     counts: Counts,
     resumed: u64,
     retried: bool,
-    /// Ranges of the pass that no lister has begun.
-    waiting: VecDeque<usize>,
-    /// Ranges of the pass that are not exhausted.
-    unlisted: usize,
     /// Items that were yielded and not begun.
     ready: VecDeque<(Ticket, Arc<Item>)>,
     open: JoinSet<Ended>,
@@ -73,7 +66,6 @@ pub(super) struct Dispatcher<O> {
     in_parts: HashMap<(u32, Position), u64>,
     /// What the open items tell of their progress.
     steps: (Sender<Told>, Receiver<Told>),
-    listers: JoinSet<()>,
     error: Option<Error>,
 }
 
@@ -81,7 +73,7 @@ impl<O: Op> Dispatcher<O> {
     pub(super) fn new(op: O, job: Job) -> Self {
         Self {
             op: Arc::new(op),
-            sources: job.sources.into_iter().map(Arc::new).collect(),
+            feed: Feed::new(job.sources, job.limits.list_concurrency, Order::Largest),
             resumed: job.journal.resumed().map_or(0, Tally::settled),
             journal: job.journal,
             syncer: Syncer::new(),
@@ -93,28 +85,25 @@ impl<O: Op> Dispatcher<O> {
             stop: job.stop.token,
             counts: Counts::default(),
             retried: false,
-            waiting: VecDeque::new(),
-            unlisted: 0,
             ready: VecDeque::new(),
             open: JoinSet::new(),
             known: HashSet::new(),
             in_parts: HashMap::new(),
             steps: mpsc::channel(STEPS),
-            listers: JoinSet::new(),
             error: None,
         }
     }
 
-    /// Works through all passes: over `whole`, if the job is new, or over what is left; then over
-    /// the failures of earlier runs.
+    /// Works through all passes: over all that the sources hold, if the job is new, or over what is
+    /// left; then over the failures of earlier runs.
     ///
     /// # Errors
     /// What made it impossible to go on. The run has drained by then.
-    pub(super) async fn passes(&mut self, whole: Vec<Range>) -> Result<(), Error> {
+    pub(super) async fn passes(&mut self) -> Result<(), Error> {
         let (ranges, reopened) = if self.journal.is_planned() {
             (self.journal.track_recorded(), self.journal.open_items())
         } else {
-            (self.journal.plan(whole)?, Vec::new())
+            (self.journal.plan(self.feed.whole())?, Vec::new())
         };
         self.show_failures_so_far()?;
         self.pass(ranges, reopened).await?;
@@ -134,68 +123,46 @@ impl<O: Op> Dispatcher<O> {
 
     /// One pass. Returns when all of it is done, or when the run has drained.
     async fn pass(&mut self, ranges: Vec<usize>, reopened: Vec<Item>) -> Result<(), Error> {
-        self.unlisted = ranges.len();
-        self.waiting = ranges.into();
+        self.feed.plan(ranges);
         self.counts.listed += reopened.len() as u64;
         self.known = self.journal.known_items();
         self.ready = reopened.into_iter().map(|item| (Ticket::Reopened, Arc::new(item))).collect();
-        let (sender, mut feed) = mpsc::channel(FEED);
         let mut tick = tokio::time::interval(FLUSH_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_drained() {
-            self.begin_listers(&sender)?;
-            self.begin_items();
             let stopping = self.stop.is_cancelled();
+            if !stopping {
+                self.feed.begin_listers(&mut self.journal)?;
+                self.begin_items();
+            }
+            let room = !stopping && self.ready.is_empty();
             // Every arm is cancel-safe: a dropped branch has taken nothing.
             tokio::select! {
                 biased;
                 () = self.stop.cancelled(), if !stopping => {}
-                _ = tick.tick() => self.on_tick(),
+                _ = tick.tick() => self.on_tick()?,
                 Some(told) = self.steps.1.recv() => self.on_step(told),
                 Some(ended) = self.open.join_next(), if !self.open.is_empty() => self.on_ended(ended),
-                Some(ended) = self.listers.join_next(), if !self.listers.is_empty() => self.on_lister(ended),
-                Some(yielded) = feed.recv(), if !stopping && self.ready.is_empty() => self.on_yield(yielded),
+                Some(heard) = self.feed.next(room) => self.on_heard(heard),
             }
         }
         while let Ok(told) = self.steps.1.try_recv() {
             self.on_step(told);
         }
         self.keep(|this| this.flush(None));
-        self.end_listers(feed).await;
+        self.feed.end().await;
         self.show();
         self.error.take().map_or(Ok(()), Err)
     }
 
     /// Whether nothing of the pass is under way and nothing more will be.
     fn is_drained(&self) -> bool {
-        let over = self.unlisted == 0 && self.ready.is_empty();
+        let over = self.feed.is_exhausted() && self.ready.is_empty();
         self.open.is_empty() && (over || self.stop.is_cancelled())
     }
 
-    fn begin_listers(&mut self, sender: &Sender<Yield>) -> Result<(), Error> {
-        while !self.stop.is_cancelled() && self.listers.len() < self.limits.list_concurrency {
-            let Some(index) = self.waiting.pop_front() else { break };
-            let range = self.journal.range(index).clone();
-            let sender = sender.clone();
-            if matches!(range.until, Some(Position::Failure(_))) {
-                let failures = self.journal.failures(Some(&range))?;
-                self.listers.spawn(source::replay(failures, index, sender));
-                continue;
-            }
-            let number = usize::try_from(range.id.source).unwrap_or(usize::MAX);
-            let Some(source) = self.sources.get(number).map(Arc::clone) else {
-                return Err(Error::Checkpoint(format!(
-                    "the checkpoint names a source number {number} that this job has not"
-                )));
-            };
-            let max_ranges = MAX_RANGES / self.sources.len();
-            self.listers.spawn(source::list(source, index, range, max_ranges, sender));
-        }
-        Ok(())
-    }
-
     fn begin_items(&mut self) {
-        while !self.stop.is_cancelled() && self.open.len() < 2 * self.limits.concurrency {
+        while self.open.len() < 2 * self.limits.concurrency {
             let Some((ticket, item)) = self.ready.pop_front() else { break };
             let op = Arc::clone(&self.op);
             let steps = Steps::new(ticket, Arc::clone(&item), self.steps.0.clone(), self.journal.is_kept());
@@ -206,31 +173,42 @@ impl<O: Op> Dispatcher<O> {
         }
     }
 
-    fn on_yield(&mut self, yielded: Yield) {
+    fn on_heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Yield(yielded) => drop(self.keep(|this| this.on_yield(yielded))),
+            Heard::Ended(Ok(())) => {}
+            Heard::Ended(Err(error)) => self.fail(Error::Internal(format!("a lister ended badly: {error}"))),
+        }
+    }
+
+    fn on_yield(&mut self, yielded: Yield) -> Result<(), Error> {
         match yielded {
-            Yield::Items { range, items } => {
+            Yield::Items { range, items, filtered, through } => {
                 for item in items {
                     if !self.known.is_empty() && self.known.remove(&(item.source, item.position())) {
                         continue;
                     }
                     self.counts.listed += 1;
                     let item = Arc::new(item);
-                    let ticket = self.journal.emit(range, &item);
+                    let ticket = self.journal.emit(range, &item)?;
                     self.ready.push_back((ticket, item));
                 }
+                self.counts.listed += filtered;
+                self.counts.filtered += filtered;
+                through.map_or(Ok(()), |through| self.journal.passed(range, through))?;
             }
             Yield::Split { range, cuts } => {
-                if let Some(rest) = self.keep(|this| this.journal.split(range, cuts)) {
-                    self.unlisted += rest.len();
-                    self.waiting.extend(rest);
-                }
+                let rest = self.journal.split(range, cuts)?;
+                self.feed.on_split(rest);
             }
+            Yield::Unordered { range } => self.journal.unordered(range)?,
             Yield::Exhausted { range } => {
-                self.unlisted -= 1;
-                self.journal.exhausted(range);
+                self.feed.on_exhausted(range);
+                self.journal.exhausted(range)?;
             }
             Yield::Broken { what, error } => self.on_broken(&what, &error),
         }
+        Ok(())
     }
 
     fn on_broken(&mut self, what: &str, error: &RequestError) {
@@ -300,13 +278,10 @@ impl<O: Op> Dispatcher<O> {
         self.journal.flush(now)
     }
 
-    fn on_lister(&mut self, ended: Result<(), JoinError>) {
-        if let Err(error) = ended {
-            self.fail(Error::Internal(format!("a lister ended badly: {error}")));
+    fn on_tick(&mut self) -> Result<(), Error> {
+        if !self.stop.is_cancelled() {
+            self.feed.cut()?;
         }
-    }
-
-    fn on_tick(&mut self) {
         self.keep(|this| this.flush(Some(Instant::now())));
         match self.syncer.is_due() {
             Ok(true) => {
@@ -318,13 +293,14 @@ impl<O: Op> Dispatcher<O> {
             Err(error) => self.fail(self.journal.sync_failed(&error)),
         }
         self.show();
+        Ok(())
     }
 
     fn show(&mut self) {
         let tally = &self.counts.tally;
         self.report.progress(&Progress {
-            selected: self.counts.listed,
-            listed_all: self.unlisted == 0,
+            selected: self.counts.listed - self.counts.filtered,
+            listed_all: self.feed.is_exhausted(),
             done: tally.done,
             skipped: tally.skipped(),
             failed: tally.failed,
@@ -333,13 +309,6 @@ impl<O: Op> Dispatcher<O> {
             resumed: self.resumed,
             draining: self.stop.is_cancelled(),
         });
-    }
-
-    /// Lets the listers end: none can send any more. What they sent and was not taken is listed
-    /// again by the next run.
-    async fn end_listers(&mut self, feed: Receiver<Yield>) {
-        drop(feed);
-        self.listers.shutdown().await;
     }
 
     /// Does a step that may fail for good: the first such failure drains the run, and after it
@@ -398,12 +367,18 @@ impl<O: Op> Dispatcher<O> {
 
     /// Whether there is work left.
     pub(super) fn is_unfinished(&self) -> bool {
-        let left = self.unlisted > 0 || self.counts.listed > self.counts.tally.ended();
+        let selected = self.counts.listed - self.counts.filtered;
+        let left = !self.feed.is_exhausted() || selected > self.counts.tally.ended();
         self.stop.is_cancelled() && (left || self.journal.failures_to_retry().is_some())
     }
 
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Requests that looked for places to cut the listing at.
+    pub(super) fn probes(&self) -> u64 {
+        self.feed.probes()
     }
 
     /// Objects that earlier runs of the job had finished.

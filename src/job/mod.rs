@@ -5,6 +5,7 @@
 //! retries, the failures of earlier runs.
 
 mod dispatch;
+mod feed;
 mod sync;
 
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
-use crate::model::{Error, Range, now};
+use crate::model::{Error, now};
 use crate::op::Op;
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, ReceiptFile, Report, Status, Summary};
@@ -119,12 +120,13 @@ impl Job {
         let (stop, pacer) = (self.stop.clone(), Arc::clone(&self.pacer));
         let mut summary = Summary::new(self.verb, self.journal.started_at().to_owned());
         summary.checkpoint.clone_from(&self.checkpoint);
-        let ranges = self.sources.iter().map(|source| Range::whole(source.index)).collect();
         let mut run = Dispatcher::new(op, self);
-        let worked = run.passes(ranges).await;
+        let worked = run.passes().await;
         let error = run.close(worked);
         let (counts, failures_left) = (run.counts(), run.failures_left());
+        summary.filtered = counts.filtered;
         summary.count(counts.listed, &counts.tally);
+        summary.probes = run.probes();
         let signal = stop.signal().filter(|_| run.is_unfinished());
         summary.status = match (&error, signal) {
             (Some(_), _) => Status::Failed,

@@ -1,6 +1,6 @@
 //! The one object through which a job records what it does.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -9,16 +9,33 @@ use std::time::Instant;
 use super::failures::{FailedItems, FailedLines};
 use super::file::{FailureBytes, JournalFile};
 use super::lock::Lock;
-use super::record::{Close, Ending, OpenItem, Record, Step};
+use super::record::{Close, Ending, Mark, OpenItem, Output, Record, Step};
 use super::state::State;
 use super::track::{Ticket, Track, number};
-use crate::model::{Error, Item, Outcome, Position, Range, Tally, Upload, UploadedPart, now};
+use crate::model::{Error, Item, Outcome, Position, Range, Sum, Sums, Tally, Upload, UploadedPart, now};
+
+/// What one range of a listing has written since it was last recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrote {
+    /// Index of the range.
+    pub range: usize,
+    /// Where it stands with it.
+    pub at: Option<Position>,
+    /// Whether that was the last of it.
+    pub end: bool,
+    /// How many objects.
+    pub objects: u64,
+    /// Their sizes, added up.
+    pub bytes: u64,
+}
 
 /// The checkpoint of a running job.
 #[derive(Debug)]
 pub struct Journal {
     state: State,
-    tracks: Vec<Track>,
+    /// The ranges of the pass that have not ended, by index.
+    tracks: BTreeMap<usize, Track>,
+    next_track: usize,
     lines: Vec<u8>,
     failures: FailureBytes,
     file: Option<JournalFile>,
@@ -30,9 +47,9 @@ pub struct Journal {
 
 impl Journal {
     pub(super) fn new(state: State, file: Option<JournalFile>, lock: Option<Lock>) -> Self {
-        let (tracks, lines) = (Vec::new(), Vec::new());
+        let (tracks, lines) = (BTreeMap::new(), Vec::new());
         let failures = FailureBytes::default();
-        Self { state, tracks, lines, failures, file, resumed: None, retry_until: 0, _lock: lock }
+        Self { state, tracks, next_track: 0, lines, failures, file, resumed: None, retry_until: 0, _lock: lock }
     }
 
     pub(super) fn resumed_from(state: State, file: JournalFile, lock: Lock) -> Self {
@@ -106,30 +123,92 @@ impl Journal {
     /// # Errors
     /// [`Error::Internal`] for a range that is finished.
     pub fn split(&mut self, range: usize, cuts: Vec<Position>) -> Result<Vec<usize>, Error> {
-        let rest = self.tracks[range].split(&cuts);
-        let id = self.tracks[range].range().id.clone();
+        let track = self.track_of(range)?;
+        let rest = track.split(&cuts);
+        let id = track.range().id.clone();
         self.record(Record::Split { range: id, cuts })?;
         Ok(rest.into_iter().map(|range| self.track(range)).collect())
     }
 
     fn track(&mut self, range: Range) -> usize {
-        self.tracks.push(Track::new(range));
-        self.tracks.len() - 1
+        let index = self.next_track;
+        self.tracks.insert(index, Track::new(range));
+        self.next_track += 1;
+        index
+    }
+
+    fn track_of(&mut self, index: usize) -> Result<&mut Track, Error> {
+        self.tracks.get_mut(&index).ok_or_else(|| Error::Internal(format!("the range {index} has ended")))
     }
 
     /// The range with this index, as it stands.
-    pub fn range(&self, index: usize) -> &Range {
-        self.tracks[index].range()
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a range that is finished.
+    pub fn range(&mut self, index: usize) -> Result<&Range, Error> {
+        self.track_of(index).map(|track| track.range())
     }
 
     /// An item of a range is handed out.
-    pub fn emit(&mut self, range: usize, item: &Arc<Item>) -> Ticket {
-        Ticket::InRange { range, seq: self.tracks[range].emit(Arc::clone(item)) }
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a range that is finished.
+    pub fn emit(&mut self, range: usize, item: &Arc<Item>) -> Result<Ticket, Error> {
+        Ok(Ticket::InRange { range, seq: self.track_of(range)?.emit(Arc::clone(item)) })
+    }
+
+    /// There is nothing in a range up to `position` but what was handed out.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a range that is finished.
+    pub fn passed(&mut self, range: usize, position: Position) -> Result<(), Error> {
+        self.track_of(range).map(|track| track.passed(position))
+    }
+
+    /// The items of a range come in no order: only what is [passed](Self::passed) is marked.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a range that is finished.
+    pub fn unordered(&mut self, range: usize) -> Result<(), Error> {
+        self.track_of(range).map(Track::unordered)
     }
 
     /// A range has no more items.
-    pub fn exhausted(&mut self, range: usize) {
-        self.tracks[range].exhausted();
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a range that is finished.
+    pub fn exhausted(&mut self, range: usize) -> Result<(), Error> {
+        self.track_of(range).map(Track::exhausted)
+    }
+
+    /// What a listing's ranges found is in its output, which has `length` bytes with it where it is a
+    /// file; `sums` is what it adds up.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a range that is finished.
+    pub fn wrote(&mut self, length: Option<u64>, ranges: Vec<Wrote>, sums: Vec<Sum>) -> Result<(), Error> {
+        let mut marks = Vec::with_capacity(ranges.len());
+        for Wrote { range, at, end, objects, bytes } in ranges {
+            let track = self.track_of(range)?;
+            track.wrote(at.as_ref());
+            let tally = Tally { done: objects, bytes, ..Tally::default() };
+            let Range { id, at, .. } = track.range().clone();
+            marks.push(Mark { range: id, at, end, tally, open: Vec::new(), failures: Vec::new() });
+            if end {
+                self.tracks.remove(&range);
+            }
+        }
+        self.record(Record::Output(Output { length, marks, sums }))
+    }
+
+    /// The length of the listing's output that is recorded, in bytes.
+    pub fn output_length(&self) -> Option<u64> {
+        self.state.output
+    }
+
+    /// What the listing has added up.
+    pub fn sums(&self) -> &Sums {
+        &self.state.sums
     }
 
     /// An upload begins for an item: from here on it is recorded as open, with the upload, which
@@ -140,8 +219,10 @@ impl Journal {
     pub fn begin_upload(&mut self, ticket: Ticket, item: &Item, upload: Upload) -> Result<(), Error> {
         let open = OpenItem { upload: Some(Box::new(upload)), ..OpenItem::from(item) };
         self.record(Record::Open(open))?;
-        if let Ticket::InRange { range, seq } = ticket {
-            self.tracks[range].park(seq);
+        if let Ticket::InRange { range, seq } = ticket
+            && let Some(track) = self.tracks.get_mut(&range)
+        {
+            track.park(seq);
         }
         self.flush(Some(Instant::now()))
     }
@@ -169,7 +250,10 @@ impl Journal {
     /// [`Error::Internal`] for an item that was not handed out.
     pub fn finish(&mut self, ticket: Ticket, item: &Item, outcome: Outcome) -> Result<(), Error> {
         let parked = match ticket {
-            Ticket::InRange { range, seq } => self.tracks[range].finish(seq, outcome),
+            Ticket::InRange { range, seq } => match self.tracks.get_mut(&range) {
+                Some(track) => track.finish(seq, outcome),
+                None => Some(outcome),
+            },
             Ticket::Reopened => Some(outcome),
         };
         let Some(outcome) = parked else { return Ok(()) };
@@ -191,12 +275,13 @@ impl Journal {
     /// # Errors
     /// [`Error::Checkpoint`] where the file cannot be written.
     pub fn flush(&mut self, now: Option<Instant>) -> Result<(), Error> {
-        for index in 0..self.tracks.len() {
-            let mut next_failure = self.state.next_failure;
-            if let Some(mark) = self.tracks[index].advance(now, &mut next_failure) {
-                self.record(Record::Mark(mark))?;
-            }
+        let mut next_failure = self.state.next_failure;
+        let advance = |track: &mut Track| track.advance(now, &mut next_failure);
+        let marks: Vec<Mark> = self.tracks.values_mut().filter_map(advance).collect();
+        for mark in marks {
+            self.record(Record::Mark(mark))?;
         }
+        self.tracks.retain(|_, track| !track.is_ended());
         let Some(file) = &mut self.file else { return Ok(()) };
         if self.lines.is_empty() {
             return Ok(());

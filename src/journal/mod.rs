@@ -26,7 +26,7 @@ mod track;
 pub use claim::{Claim, Mode, Place};
 pub use failures::FailedItems;
 pub use identity::JobIdentity;
-pub use log::Journal;
+pub use log::{Journal, Wrote};
 pub use record::Ending;
 pub use track::Ticket;
 

@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::JobIdentity;
-use crate::model::{Beside, Failure, Item, Object, Origin, Position, Range, RangeId, Tally, Upload, UploadedPart};
+use crate::model::{Beside, Failure, Item, Object, Origin, Position, Range, RangeId, Sum, Tally, Upload, UploadedPart};
 
 /// The version of the format that this program writes and reads.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub(super) enum Record {
     },
     /// A watermark moved.
     Mark(Mark),
+    /// A listing wrote what it found.
+    Output(Output),
     /// An open item came to its end.
     Close(Close),
     /// An item is open, and is not looked for in its range (within a mark where others passed it).
@@ -84,6 +86,18 @@ pub(super) struct Mark {
     pub(super) failures: Vec<Recorded>,
 }
 
+/// What a listing wrote since the last such record: all that its marks pass is in the output.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Output {
+    /// The length of the output with it, in bytes, where it is a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) length: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) marks: Vec<Mark>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) sums: Vec<Sum>,
+}
+
 /// An item that is not finished and that the watermark has passed, or may pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct OpenItem {
@@ -106,7 +120,7 @@ impl From<&Item> for OpenItem {
 impl From<&OpenItem> for Item {
     fn from(open: &OpenItem) -> Self {
         let origin = match open.at {
-            Position::Key(_) => Origin::Listing,
+            Position::Key(_) | Position::Token(_) => Origin::Listing,
             Position::Failure(number) => Origin::Failure(number),
         };
         let upload = open.upload.clone();

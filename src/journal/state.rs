@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::{Close, Ending, Header, Mark, OpenItem, Record, Recorded, Step, Totals};
-use crate::model::{Item, Position, Range, RangeId, Tally};
+use super::record::{Close, Ending, Header, Mark, OpenItem, Output, Record, Recorded, Step, Totals};
+use crate::model::{Item, Position, Range, RangeId, Sums, Tally};
 
 /// A job as its checkpoint knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub(super) struct State {
     pub(super) next_failure: u64,
     pub(super) retried_to: u64,
     pub(super) ended: Option<Ending>,
+    /// The length of a listing's output, in bytes.
+    pub(super) output: Option<u64>,
+    /// What a listing adds up.
+    pub(super) sums: Sums,
 }
 
 impl State {
@@ -36,6 +40,8 @@ impl State {
             next_failure: 1,
             retried_to: 0,
             ended: None,
+            output: None,
+            sums: Sums::default(),
         }
     }
 
@@ -64,6 +70,7 @@ impl State {
             Record::Plan { pass, ranges } => self.plan(*pass, ranges)?,
             Record::Split { range, cuts } => self.split(range, cuts)?,
             Record::Mark(mark) => self.mark(mark)?,
+            Record::Output(output) => self.output(output)?,
             Record::Close(close) => self.close(close)?,
             Record::Open(item) => self.open(item),
             Record::Step(step) => self.step(step)?,
@@ -103,7 +110,7 @@ impl State {
     fn mark(&mut self, mark: &Mark) -> Result<(), String> {
         let range = self.range(&mark.range)?;
         if let Some(at) = &mark.at {
-            if range.cursor().is_some_and(|before| before > at) {
+            if at.is_ordered() && range.cursor().is_some_and(|before| before > at) {
                 return Err(format!("a watermark moves back to {at:?}"));
             }
             range.at = Some(at.clone());
@@ -124,6 +131,12 @@ impl State {
         mark.open.iter().for_each(|item| self.open(item));
         mark.failures.iter().for_each(|failure| self.failed(failure));
         Ok(())
+    }
+
+    fn output(&mut self, output: &Output) -> Result<(), String> {
+        self.output = output.length.or(self.output);
+        self.sums.extend(&output.sums);
+        output.marks.iter().try_for_each(|mark| self.mark(mark))
     }
 
     fn close(&mut self, close: &Close) -> Result<(), String> {
@@ -166,7 +179,9 @@ impl State {
         let plan = self.pass.map(|pass| Record::Plan { pass, ranges: self.ranges.values().cloned().collect() });
         let rest = plan.into_iter().chain(self.open.values().cloned().map(Record::Open));
         let ahead = self.ahead.iter().cloned().map(|(source, at)| Record::Ahead { source, at });
-        let rest: Vec<Record> = rest.chain(ahead).collect();
+        let written = Output { length: self.output, marks: Vec::new(), sums: self.sums.iter().collect() };
+        let written = (written != Output::default()).then_some(Record::Output(written));
+        let rest: Vec<Record> = rest.chain(ahead).chain(written).collect();
         let totals = Totals {
             tally: self.totals.clone(),
             next_failure: self.next_failure,

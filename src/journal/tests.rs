@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{Claim, JobIdentity, Journal, Mode, Place, Ticket};
+use super::{Claim, JobIdentity, Journal, Mode, Place, Ticket, Wrote};
 use crate::model::{
-    Checksum, Done, Error, Failure, Item, Object, Origin, Outcome, Position, Range, RequestError, Revision, Skip,
+    Checksum, Done, Error, Failure, Item, Object, Origin, Outcome, Position, Range, RequestError, Revision, Skip, Sum,
     Upload, UploadedPart,
 };
 
@@ -36,6 +36,11 @@ impl Dice {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from((self.0 >> 33) % n.max(1) as u64).unwrap()
     }
+}
+
+/// Whether an item is none for the job: only its range's watermark passes it.
+fn is_filtered(item: &Item) -> bool {
+    item.origin == Origin::Listing && item.object.key.ends_with('7')
 }
 
 /// A source of keys, and what really became of each.
@@ -111,7 +116,18 @@ impl World {
         let mut now = Instant::now();
         for _ in 0..steps {
             now += Duration::from_millis(dice.below(40) as u64);
-            match dice.below(5) {
+            match dice.below(6) {
+                5 if !feeds.is_empty() => {
+                    // Another takes over what is behind some item that was not handed out.
+                    let at = dice.below(feeds.len());
+                    let (index, items) = &mut feeds[at];
+                    let cut = dice.below(items.len());
+                    if cut > 0 && items[cut].origin == Origin::Listing {
+                        let rest: Vec<Item> = items.drain(..cut).collect();
+                        let new = journal.split(*index, vec![items[0].position()]).unwrap();
+                        feeds.push((new[0], rest));
+                    }
+                }
                 4 if !open.is_empty() => {
                     let (ticket, item) = &open[dice.below(open.len())];
                     self.upload(journal, *ticket, item);
@@ -120,13 +136,17 @@ impl World {
                     let at = dice.below(feeds.len());
                     let (index, items) = &mut feeds[at];
                     if let Some(item) = items.pop() {
+                        if is_filtered(&item) {
+                            journal.passed(*index, item.position()).unwrap();
+                            continue;
+                        }
                         if known.remove(&(item.source, item.position())) {
                             continue;
                         }
                         let item = Arc::new(item);
-                        open.push((journal.emit(*index, &item), item));
+                        open.push((journal.emit(*index, &item).unwrap(), item));
                     } else {
-                        journal.exhausted(*index);
+                        journal.exhausted(*index).unwrap();
                         feeds.remove(at);
                     }
                 }
@@ -148,7 +168,7 @@ impl World {
 
     /// The items of a range, last first.
     fn items(&self, journal: &mut Journal, index: usize) -> Vec<Item> {
-        let range = journal.range(index).clone();
+        let range = journal.range(index).unwrap().clone();
         if matches!(range.until, Some(Position::Failure(_))) {
             let mut items: Vec<Item> = journal.failures(Some(&range)).unwrap().map(|found| found.unwrap().0).collect();
             items.reverse();
@@ -208,7 +228,8 @@ proptest! {
             if whole {
                 prop_assert_eq!(journal.failures_left(), world.broken.len() as u64);
                 let totals = journal.totals().clone();
-                prop_assert_eq!(totals.settled() + journal.failures_left(), count as u64);
+                let selected = world.keys.iter().filter(|key| !key.ends_with('7')).count();
+                prop_assert_eq!(totals.settled() + journal.failures_left(), selected as u64);
                 break;
             }
             drop(journal);
@@ -233,7 +254,8 @@ proptest! {
             }
             let unsettled = world.unsettled(&path);
             for key in &world.keys {
-                prop_assert!(unsettled.contains(key) || world.settled.contains_key(key), "{} is lost", key);
+                let done = world.settled.contains_key(key) || key.ends_with('7');
+                prop_assert!(unsettled.contains(key) || done, "{} is lost", key);
             }
         }
     }
@@ -246,7 +268,7 @@ fn with_items(path: &Path, count: usize) -> (Journal, Vec<(Ticket, Arc<Item>)>) 
     let item = |n| Item::listed(0, Object::new(format!("{n:09}"), 1));
     let items = (0..count).map(|n| {
         let item = Arc::new(item(n));
-        (journal.emit(range, &item), item)
+        (journal.emit(range, &item).unwrap(), item)
     });
     let items = items.collect();
     (journal, items)
@@ -307,8 +329,8 @@ fn a_file_that_is_no_checkpoint_is_refused_and_left_alone() {
 fn a_newer_format_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("job.jsonl");
-    std::fs::write(&path, "{\"t\":\"job\",\"format\":3,\"new\":true}\n").unwrap();
-    refused(&path, Mode::ResumeOrStart, "format 3");
+    std::fs::write(&path, "{\"t\":\"job\",\"format\":4,\"new\":true}\n").unwrap();
+    refused(&path, Mode::ResumeOrStart, "format 4");
     assert!(open(&path, Mode::Restart).is_ok());
 }
 
@@ -360,4 +382,62 @@ fn nothing_to_retry_where_there_was_no_run() {
     let folder = TempDir::new().unwrap();
     let error = open(&folder.path().join("job.jsonl"), Mode::RetryFailed).map(|_| ()).unwrap_err();
     assert!(matches!(error, Error::Usage(_)), "{error:?}");
+}
+
+#[test]
+fn a_listing_without_order_goes_on_behind_its_last_finished_page() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("job.jsonl");
+    let mut journal = open(&path, Mode::ResumeOrStart).unwrap();
+    let range = journal.plan(vec![Range::whole(0)]).unwrap()[0];
+    journal.unordered(range).unwrap();
+    for (page, keys) in [["b", "a"], ["d", "c"]].iter().enumerate() {
+        for key in keys {
+            let item = Arc::new(Item::listed(0, Object::new(*key, 1)));
+            let ticket = journal.emit(range, &item).unwrap();
+            if *key != "c" {
+                journal.finish(ticket, &item, Outcome::Done(Done::default())).unwrap();
+            }
+        }
+        journal.passed(range, Position::Token(format!("page {page}"))).unwrap();
+    }
+    journal.flush(Some(Instant::now())).unwrap();
+    drop(journal);
+    let mut journal = open(&path, Mode::ResumeOrStart).unwrap();
+    let range = journal.track_recorded()[0];
+    assert_eq!(journal.range(range).unwrap().at, Some(Position::Token("page 0".to_owned())));
+    assert_eq!(journal.resumed().unwrap().settled(), 3);
+    // Tokens are in no order, either.
+    journal.passed(range, Position::Token("a page".to_owned())).unwrap();
+    journal.flush(Some(Instant::now())).unwrap();
+    assert_eq!(journal.range(range).unwrap().at, Some(Position::Token("a page".to_owned())));
+}
+
+#[test]
+fn a_listing_goes_on_where_its_output_ends() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("job.jsonl");
+    let key = |key: &str| Some(Position::Key(key.to_owned()));
+    let sum =
+        |objects| Sum { folder: "s3://a/".to_owned(), class: "STANDARD".to_owned(), objects, bytes: 10 * objects };
+    let mut journal = open(&path, Mode::ResumeOrStart).unwrap();
+    let first = journal.plan(vec![Range::whole(0)]).unwrap()[0];
+    let second = journal.split(first, vec![Position::Key("m".to_owned())]).unwrap()[0];
+    let wrote = |range, at, end| Wrote { range, at, end, objects: 2, bytes: 20 };
+    journal
+        .wrote(Some(100), vec![wrote(first, key("c"), false), wrote(second, key("p"), false)], vec![sum(4)])
+        .unwrap();
+    journal.wrote(Some(150), vec![wrote(first, None, true)], vec![sum(2)]).unwrap();
+    journal.flush(Some(Instant::now())).unwrap();
+    drop(journal);
+    for _ in 0..2 {
+        // Compacted in between.
+        let mut journal = open(&path, Mode::ResumeOrStart).unwrap();
+        assert_eq!(journal.output_length(), Some(150));
+        assert_eq!(journal.sums().iter().collect::<Vec<_>>(), [sum(6)]);
+        assert_eq!(journal.totals().done, 6);
+        let ranges = journal.track_recorded();
+        assert_eq!(ranges.len(), 1);
+        assert_eq!(journal.range(ranges[0]).unwrap().at, key("p"));
+    }
 }

@@ -41,12 +41,16 @@ pub(super) struct Track {
     first: u64,
     exhausted: bool,
     ended: bool,
+    /// The positions of its items say nothing about where it stands.
+    unordered: bool,
 }
 
 #[derive(Debug)]
-struct Slot {
-    item: Arc<Item>,
-    state: SlotState,
+enum Slot {
+    /// An item that was handed out.
+    Item { item: Arc<Item>, state: SlotState },
+    /// There is nothing more up to here.
+    Passed(Position),
 }
 
 #[derive(Debug)]
@@ -59,15 +63,28 @@ enum SlotState {
     Finished(Outcome),
 }
 
-impl SlotState {
+impl Slot {
+    /// The state of an item that is open.
+    fn open(&mut self) -> Option<&mut SlotState> {
+        match self {
+            Self::Item { state: state @ SlotState::Open { .. }, .. } => Some(state),
+            _ => None,
+        }
+    }
+
     fn is_open(&self) -> bool {
-        matches!(self, Self::Open { .. })
+        matches!(self, Self::Item { state: SlotState::Open { .. }, .. })
+    }
+
+    fn is_finished(&self) -> bool {
+        matches!(self, Self::Item { state: SlotState::Finished(_), .. })
     }
 }
 
 impl Track {
     pub(super) fn new(range: Range) -> Self {
-        Self { range, slots: VecDeque::new(), first: 0, exhausted: false, ended: false }
+        let unordered = range.at.as_ref().is_some_and(|at| !at.is_ordered());
+        Self { range, slots: VecDeque::new(), first: 0, exhausted: false, ended: false, unordered }
     }
 
     pub(super) fn range(&self) -> &Range {
@@ -81,8 +98,31 @@ impl Track {
 
     /// Takes the next item in; returns its number.
     pub(super) fn emit(&mut self, item: Arc<Item>) -> u64 {
-        self.slots.push_back(Slot { item, state: SlotState::Open { passed_at: None } });
+        self.slots.push_back(Slot::Item { item, state: SlotState::Open { passed_at: None } });
         self.first + self.slots.len() as u64 - 1
+    }
+
+    /// There is nothing more up to `position`.
+    pub(super) fn passed(&mut self, position: Position) {
+        match self.slots.back_mut() {
+            Some(Slot::Passed(last)) => *last = position,
+            _ => self.slots.push_back(Slot::Passed(position)),
+        }
+    }
+
+    /// From here on only what is passed moves the watermark: the items come in no order.
+    pub(super) fn unordered(&mut self) {
+        self.unordered = true;
+    }
+
+    /// All up to `at` is written out.
+    pub(super) fn wrote(&mut self, at: Option<&Position>) {
+        self.range.at = at.cloned().or(self.range.at.take());
+    }
+
+    /// Whether nothing of it is left to be tracked.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// The source has no more items in this range.
@@ -94,8 +134,8 @@ impl Track {
     /// needs a record of its own.
     pub(super) fn finish(&mut self, seq: u64, outcome: Outcome) -> Option<Outcome> {
         match self.open_slot(seq) {
-            Some(slot) => {
-                slot.state = SlotState::Finished(outcome);
+            Some(state) => {
+                *state = SlotState::Finished(outcome);
                 None
             }
             None => Some(outcome),
@@ -104,27 +144,28 @@ impl Track {
 
     /// The item is recorded as open: the watermark may pass it.
     pub(super) fn park(&mut self, seq: u64) {
-        if let Some(slot) = self.open_slot(seq) {
-            slot.state = SlotState::Parked;
+        if let Some(state) = self.open_slot(seq) {
+            *state = SlotState::Parked;
         }
     }
 
-    fn open_slot(&mut self, seq: u64) -> Option<&mut Slot> {
+    fn open_slot(&mut self, seq: u64) -> Option<&mut SlotState> {
         let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
-        self.slots.get_mut(at).filter(|slot| slot.state.is_open())
+        self.slots.get_mut(at).and_then(Slot::open)
     }
 
     /// The mark to write now, if the watermark can move. `now` is `None` at the end of a run, when
     /// every unfinished item that was passed is parked at once.
     pub(super) fn advance(&mut self, now: Option<Instant>, next_failure: &mut u64) -> Option<Mark> {
         self.note_passed(now);
-        let finished = self.slots.iter().filter(|slot| matches!(slot.state, SlotState::Finished(_))).count();
+        let finished = self.slots.iter().filter(|slot| slot.is_finished()).count();
         let crowded = finished >= PARK_BEHIND;
         let mut mark = None;
         for _ in 0..self.finished_end() {
             let Some(slot) = self.slots.pop_front_if(|slot| slot.may_leave(now, crowded)) else { break };
             self.first += 1;
-            slot.leave(mark.get_or_insert_with(|| empty_mark(&self.range)), next_failure);
+            let mark = mark.get_or_insert_with(|| empty_mark(&self.range));
+            slot.leave(mark, self.unordered, next_failure);
         }
         if self.exhausted && self.slots.is_empty() && !self.ended {
             self.ended = true;
@@ -138,7 +179,7 @@ impl Track {
 
     /// How many slots there are up to and with the last that is finished or parked.
     fn finished_end(&self) -> usize {
-        self.slots.iter().rposition(|slot| !slot.state.is_open()).map_or(0, |last| last + 1)
+        self.slots.iter().rposition(|slot| !slot.is_open()).map_or(0, |last| last + 1)
     }
 
     /// Notes for each unfinished item when it was first seen to be passed.
@@ -146,7 +187,7 @@ impl Track {
         let Some(now) = now else { return };
         let end = self.finished_end();
         for slot in self.slots.iter_mut().take(end) {
-            if let SlotState::Open { passed_at } = &mut slot.state {
+            if let Slot::Item { state: SlotState::Open { passed_at }, .. } = slot {
                 passed_at.get_or_insert(now);
             }
         }
@@ -165,27 +206,33 @@ fn empty_mark(range: &Range) -> Mark {
 }
 
 impl Slot {
-    /// Whether the watermark may pass this item.
+    /// Whether the watermark may pass it.
     fn may_leave(&self, now: Option<Instant>, crowded: bool) -> bool {
-        match (&self.state, now) {
-            (SlotState::Finished(_) | SlotState::Parked, _) | (SlotState::Open { .. }, None) => true,
-            (SlotState::Open { passed_at: Some(since) }, Some(now)) => {
+        match (self, now) {
+            (Self::Item { state: SlotState::Open { passed_at: Some(since) }, .. }, Some(now)) => {
                 crowded || now.saturating_duration_since(*since) >= PARK_AFTER
             }
-            (SlotState::Open { passed_at: None }, Some(_)) => false,
+            (Self::Item { state: SlotState::Open { passed_at: None }, .. }, Some(_)) => false,
+            _ => true,
         }
     }
 
-    fn leave(self, mark: &mut Mark, next_failure: &mut u64) {
-        mark.at = Some(self.item.position());
-        let outcome = match self.state {
-            SlotState::Open { .. } => return mark.open.push(OpenItem::from(&*self.item)),
+    fn leave(self, mark: &mut Mark, unordered: bool, next_failure: &mut u64) {
+        let (item, state) = match self {
+            Self::Passed(position) => return mark.at = Some(position),
+            Self::Item { item, state } => (item, state),
+        };
+        if !unordered {
+            mark.at = Some(item.position());
+        }
+        let outcome = match state {
+            SlotState::Open { .. } => return mark.open.push(OpenItem::from(&*item)),
             SlotState::Parked => return,
             SlotState::Finished(outcome) => outcome,
         };
         mark.tally.count(&outcome);
         if let Outcome::Failed(failure) = outcome {
-            mark.failures.push(number(next_failure, self.item.source, *failure));
+            mark.failures.push(number(next_failure, item.source, *failure));
         }
     }
 }

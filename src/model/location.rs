@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Pattern;
+
 /// What a location points at inside its bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -9,6 +11,64 @@ pub enum Target {
     Prefix(String),
     /// This one key.
     Object(String),
+    /// Every key that matches.
+    Pattern(Pattern),
+}
+
+impl Target {
+    /// Whether `key` is meant.
+    pub fn holds(&self, key: &str) -> bool {
+        match self {
+            Self::Prefix(prefix) => key.starts_with(prefix.as_str()),
+            Self::Object(name) => key == name,
+            Self::Pattern(pattern) => pattern.matches(key),
+        }
+    }
+
+    /// What all keys that are meant begin with: what is listed.
+    fn head(&self) -> &str {
+        match self {
+            Self::Prefix(path) | Self::Object(path) => path,
+            Self::Pattern(pattern) => pattern.head(),
+        }
+    }
+
+    /// What all keys that are meant end with.
+    fn tail(&self) -> &str {
+        match self {
+            Self::Prefix(_) => "",
+            Self::Object(key) => key,
+            Self::Pattern(pattern) => pattern.tail(),
+        }
+    }
+
+    /// How many slashes the keys that are meant have, at least and at most.
+    fn slashes(&self) -> (usize, usize) {
+        let all = |path: &str| path.matches('/').count();
+        match self {
+            Self::Prefix(prefix) => (all(prefix), usize::MAX),
+            Self::Object(key) => (all(key), all(key)),
+            Self::Pattern(pattern) => match pattern.slashes() {
+                Some(slashes) => (slashes, slashes),
+                None => (all(pattern.head()), usize::MAX),
+            },
+        }
+    }
+
+    /// Whether some key could be meant by both. May err towards yes: whether two patterns meet is
+    /// told by how their keys begin and end, and how deep they lie.
+    fn meets(&self, other: &Self) -> bool {
+        if let (Self::Object(key), target) | (target, Self::Object(key)) = (self, other) {
+            return target.holds(key);
+        }
+        let (one, two) = (self.head(), other.head());
+        let (end, other_end) = (self.tail(), other.tail());
+        let ((least, most), (other_least, other_most)) = (self.slashes(), other.slashes());
+        (one.starts_with(two) || two.starts_with(one))
+            && (end.ends_with(other_end) || other_end.ends_with(end))
+            && least <= other_most
+            && other_least <= most
+    }
 }
 
 /// A bucket and what is meant in it.
@@ -20,11 +80,9 @@ pub struct Location {
     pub target: Target,
 }
 
-/// Characters that make a location a pattern unless it is taken literally.
-const GLOB: [char; 3] = ['*', '?', '['];
-
 impl Location {
-    /// Reads `s3://bucket`, `s3://bucket/prefix/` or `s3://bucket/key`.
+    /// Reads `s3://bucket`, `s3://bucket/prefix/`, `s3://bucket/key`, or, unless `literal`, a pattern
+    /// as `s3://bucket/prefix/*.csv`.
     ///
     /// # Errors
     /// One line that names the text and says what to write instead.
@@ -34,13 +92,11 @@ impl Location {
         };
         let (bucket, key) = split_bucket(rest);
         check_bucket(bucket).map_err(|why| format!("{text:?}: {why}"))?;
-        if !literal && key.contains(GLOB) {
-            return Err(format!(
-                "{text:?} looks like a pattern, and patterns are not supported yet: \
-                 copy the prefix above it, or give --no-glob to take the characters literally"
-            ));
-        }
-        let target = if key.is_empty() || key.ends_with('/') {
+        let target = if !literal && Pattern::is_one(key) {
+            let malformed =
+                |why| format!("{text:?} is no pattern: {why}; --no-glob takes the characters * ? and [ literally");
+            Target::Pattern(Pattern::parse(key).map_err(malformed)?)
+        } else if key.is_empty() || key.ends_with('/') {
             Target::Prefix(key.to_owned())
         } else {
             Target::Object(key.to_owned())
@@ -48,31 +104,41 @@ impl Location {
         Ok(Self { bucket: bucket.to_owned(), target })
     }
 
-    /// The prefix or key.
+    /// The prefix, the key, or what stands before a pattern's first `*`, `?` or `[`: what all keys
+    /// that are meant begin with.
     pub fn path(&self) -> &str {
+        self.target.head()
+    }
+
+    /// What is not part of the names of what is meant: the prefix, the folder of the object, or the
+    /// folder of what a pattern's keys begin with.
+    pub fn root(&self) -> &str {
         match &self.target {
-            Target::Prefix(path) | Target::Object(path) => path,
+            Target::Prefix(prefix) => prefix,
+            Target::Object(key) => &key[..key.rfind('/').map_or(0, |slash| slash + 1)],
+            Target::Pattern(pattern) => pattern.root(),
         }
     }
 
     /// Whether many keys may be meant.
-    pub fn is_prefix(&self) -> bool {
-        matches!(self.target, Target::Prefix(_))
+    pub fn is_several(&self) -> bool {
+        !matches!(self.target, Target::Object(_))
     }
 
     /// Whether some key could be meant by both, in one store.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let within = |inner: &Self, outer: &Self| match &outer.target {
-            Target::Prefix(prefix) => inner.path().starts_with(prefix.as_str()),
-            Target::Object(key) => inner.path() == key && !inner.is_prefix(),
-        };
-        self.bucket == other.bucket && (within(self, other) || within(other, self))
+        self.bucket == other.bucket && self.target.meets(&other.target)
     }
 }
 
+/// As it was typed.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.path())
+        let key = match &self.target {
+            Target::Prefix(path) | Target::Object(path) => path,
+            Target::Pattern(pattern) => pattern.as_str(),
+        };
+        write!(f, "s3://{}/{key}", self.bucket)
     }
 }
 
@@ -112,6 +178,8 @@ fn check_bucket(name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(text: &str) -> Location {
@@ -143,8 +211,21 @@ mod tests {
 
     #[test]
     fn a_pattern_is_literal_only_when_told() {
-        assert!(Location::parse("s3://abc/x[1]/", false).unwrap_err().contains("--no-glob"));
-        assert_eq!(Location::parse("s3://abc/x[1]/", true).unwrap().path(), "x[1]/");
+        let pattern = parse("s3://abc/x/y*[1]?");
+        assert_eq!((pattern.path(), pattern.root(), pattern.is_several()), ("x/y", "x/", true));
+        assert_eq!(pattern.to_string(), "s3://abc/x/y*[1]?");
+        let literal = Location::parse("s3://abc/x[1]/", true).unwrap();
+        assert_eq!((literal.path(), literal.to_string().as_str()), ("x[1]/", "s3://abc/x[1]/"));
+        assert!(Location::parse("s3://a*c/x", false).unwrap_err().contains("bucket name"));
+    }
+
+    #[test]
+    fn a_malformed_pattern_is_refused_with_what_is_wrong() {
+        for (bad, why) in [("x[1", "a [ without a ]"), ("x[a/b]", "cannot hold a /"), ("[z-a]*", "backwards")] {
+            let error = Location::parse(&format!("s3://abc/{bad}"), false).unwrap_err();
+            assert!(error.contains(why) && error.contains(bad) && error.contains("--no-glob"), "{error}");
+            assert!(Location::parse(&format!("s3://abc/{bad}"), true).is_ok());
+        }
     }
 
     #[test]
@@ -153,5 +234,31 @@ mod tests {
         assert!(parse("s3://abc/x/y").overlaps(&parse("s3://abc/x/")));
         assert!(!parse("s3://abc/x").overlaps(&parse("s3://abc/x/")));
         assert!(!parse("s3://abc/x/").overlaps(&parse("s3://abd/x/")));
+    }
+
+    #[test]
+    fn patterns_overlap_unless_their_keys_cannot_be_the_same() {
+        let overlap = |one: &str, two: &str| {
+            let (one, two) = (parse(&format!("s3://abc/{one}")), parse(&format!("s3://abc/{two}")));
+            assert_eq!(one.overlaps(&two), two.overlaps(&one));
+            one.overlaps(&two)
+        };
+        assert!(overlap("x/*.csv", "x/a.csv") && !overlap("x/*.csv", "x/a.txt"));
+        assert!(overlap("x/*.csv", "x/") && overlap("x/*.csv", "") && !overlap("x/*.csv", "y/"));
+        assert!(overlap("x/*.csv", "x/a*") && overlap("x/*", "x/*.csv") && !overlap("x/*.csv", "x/*.txt"));
+        assert!(!overlap("x/a*", "x/b*") && !overlap("x/*.csv", "x/*/*.csv") && overlap("x/**.csv", "x/*/*.csv"));
+        assert!(!overlap("x/*.csv", "x/done/") && overlap("x/**.csv", "x/done/") && overlap("x/*/", "x/done/"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_that_is_in_both_is_an_overlap(
+            one in "([ab/*?]|\\*\\*){0,6}", two in "([ab/*?]|\\*\\*){0,6}", key in "[ab/]{0,6}"
+        ) {
+            let (one, two) = (parse(&format!("s3://abc/{one}")), parse(&format!("s3://abc/{two}")));
+            if one.target.holds(&key) && two.target.holds(&key) {
+                prop_assert!(one.overlaps(&two), "{one} {two} {key:?}");
+            }
+        }
     }
 }

@@ -9,9 +9,9 @@ pub struct Mapping {
     strip: usize,
     /// What is put there instead.
     prepend: String,
-    /// The source's own prefix, where the destination is the same bucket: a copy that would land
-    /// there would change what is still to be read.
-    keep_out: Option<String>,
+    /// The source itself, where the destination is the same bucket: a copy that would land there
+    /// would change what is still to be read.
+    keep_out: Option<Target>,
 }
 
 impl Mapping {
@@ -19,7 +19,7 @@ impl Mapping {
     pub fn dest_key(&self, key: &str) -> Option<String> {
         let dest = self.unchecked(key);
         match &self.keep_out {
-            Some(prefix) if dest.starts_with(prefix.as_str()) => None,
+            Some(source) if source.holds(&dest) => None,
             _ => Some(dest),
         }
     }
@@ -47,8 +47,13 @@ impl Mapping {
 /// [`Error::Usage`] where the sources overlap, would write the same names, or where the
 /// destination is, or lies under, a source, or cannot hold several objects.
 pub fn map_sources(sources: &[Location], dest: &Location, same_store: bool) -> Result<Vec<Mapping>, Error> {
-    let several = sources.len() > 1 || sources.iter().any(Location::is_prefix);
-    if several && !dest.is_prefix() {
+    if let Target::Pattern(_) = dest.target {
+        return Err(Error::Usage(format!(
+            "the destination {dest} is a pattern: give --no-glob to take the characters * ? and [ literally"
+        )));
+    }
+    let several = sources.len() > 1 || sources.iter().any(Location::is_several);
+    if several && !dest.is_several() {
         return Err(Error::Usage(format!("several objects cannot all become {dest}: add a slash, {dest}/")));
     }
     for (i, one) in sources.iter().enumerate() {
@@ -60,19 +65,23 @@ pub fn map_sources(sources: &[Location], dest: &Location, same_store: bool) -> R
     let mut mappings = Vec::new();
     for source in sources {
         let (strip, root) = place(source, dest, sources.len() > 1);
-        if let Some((_, other)) = roots.iter().find(|(taken, _)| *taken == root) {
+        // Two patterns of one folder mean different names in it.
+        let alike = |other: &Location| other.bucket == source.bucket && other.root() == source.root();
+        if let Some((_, other)) = roots.iter().find(|(taken, other)| *taken == root && !alike(other)) {
             return Err(Error::Usage(format!(
                 "{other} and {source} would both be written to s3://{}/{root}: copy them one after the other",
                 dest.bucket
             )));
         }
         let same_bucket = same_store && source.bucket == dest.bucket;
-        if same_bucket && root == source.path() {
+        let own = if source.is_several() { source.root() } else { source.path() };
+        if same_bucket && root == own {
             return Err(Error::Usage(format!(
-                "the source and the destination are both {source}: there is nothing to change"
+                "the source and the destination are both s3://{}/{own}: there is nothing to change",
+                source.bucket
             )));
         }
-        if same_bucket && source.is_prefix() && root.starts_with(source.path()) {
+        if same_bucket && reads_under(source, &root) {
             return Err(Error::Usage(format!(
                 "the destination s3://{}/{root} lies under the source {source}: it would copy its own copies",
                 dest.bucket
@@ -85,11 +94,22 @@ pub fn map_sources(sources: &[Location], dest: &Location, same_store: bool) -> R
             )));
         }
         let prepend = root.clone();
-        let keep_out = (same_bucket && source.is_prefix()).then(|| source.path().to_owned());
+        let keep_out = (same_bucket && source.is_several()).then(|| source.target.clone());
         mappings.push(Mapping { strip, prepend, keep_out });
         roots.push((root, source));
     }
     Ok(mappings)
+}
+
+/// Whether `source` could read all that is written under another root, `root`. One whose keys all
+/// have equally many slashes cannot: the copies have others, or lie in a folder that it does not read.
+fn reads_under(source: &Location, root: &str) -> bool {
+    let deep = match &source.target {
+        Target::Prefix(_) => true,
+        Target::Object(_) => false,
+        Target::Pattern(pattern) => pattern.slashes().is_none(),
+    };
+    deep && root.starts_with(source.path())
 }
 
 /// Whether what is written to `root` in the bucket of `dest` could be read by `source`.
@@ -102,25 +122,23 @@ fn meets(source: &Location, dest: &Location, root: &str) -> bool {
     source.overlaps(&Location { bucket: dest.bucket.clone(), target })
 }
 
-/// How many bytes come off the keys of `source`, and what they are put under: a prefix for a
-/// prefix, the whole key for an object. Of several sources each keeps its last path segment, as
+/// How many bytes come off the keys of `source`, and what they are put under: a prefix for several
+/// keys, the whole key for an object. Of several sources each keeps its last path segment, as
 /// with `cp -r`; a whole bucket keeps its name.
 fn place(source: &Location, dest: &Location, keep_segment: bool) -> (usize, String) {
     let base = dest.path();
+    let root = source.root();
     match (&source.target, &dest.target) {
         (Target::Object(key), Target::Object(name)) => (key.len(), name.clone()),
-        (Target::Object(key), Target::Prefix(_)) => {
-            let name = key.rsplit('/').next().unwrap_or(key);
-            (key.len(), format!("{base}{name}"))
-        }
-        (Target::Prefix(prefix), _) if keep_segment => {
-            let segment = match prefix.strip_suffix('/') {
+        (Target::Object(key), _) => (key.len(), format!("{base}{}", &key[root.len()..])),
+        _ if keep_segment => {
+            let segment = match root.strip_suffix('/') {
                 Some(path) => path.rsplit('/').next().unwrap_or(path),
                 None => &source.bucket,
             };
-            (prefix.len(), format!("{base}{segment}/"))
+            (root.len(), format!("{base}{segment}/"))
         }
-        (Target::Prefix(prefix), _) => (prefix.len(), base.to_owned()),
+        _ => (root.len(), base.to_owned()),
     }
 }
 
@@ -131,7 +149,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Location {
-        Location::parse(text, true).unwrap()
+        Location::parse(text, false).unwrap()
     }
 
     fn map(sources: &[&str], dest: &str) -> Result<Vec<Mapping>, String> {
@@ -177,6 +195,41 @@ mod tests {
     }
 
     #[test]
+    fn names_of_a_pattern_are_relative_to_its_folder() {
+        let to = |source: &str, key: &str| map(&[source], "s3://bbb/y/").unwrap()[0].dest_key(key);
+        assert_eq!(to("s3://aaa/path/x*.csv", "path/x1.csv").as_deref(), Some("y/x1.csv"));
+        assert_eq!(to("s3://aaa/path/*/k", "path/a/k").as_deref(), Some("y/a/k"));
+        assert_eq!(to("s3://aaa/*", "k").as_deref(), Some("y/k"));
+        assert_eq!(to("s3://aaa/day-*/", "day-1/a/b").as_deref(), Some("y/day-1/a/b"));
+        let maps = map(&["s3://aaa/p/x/*.csv", "s3://aaa/p/x/*.txt", "s3://ccc/*"], "s3://bbb/y/").unwrap();
+        assert_eq!(maps[0].dest_key("p/x/k.csv").as_deref(), Some("y/x/k.csv"));
+        assert_eq!(maps[1].dest_key("p/x/k.txt").as_deref(), Some("y/x/k.txt"));
+        assert_eq!(maps[2].dest_key("k").as_deref(), Some("y/ccc/k"));
+    }
+
+    #[test]
+    fn a_pattern_may_be_copied_to_where_it_does_not_read() {
+        assert!(map(&["s3://aaa/x/*.csv"], "s3://aaa/x/done/").is_ok());
+        assert!(map(&["s3://aaa/*/k"], "s3://aaa/x/").is_ok());
+        assert!(map(&["s3://aaa/x/2**"], "s3://aaa/x/copy/").is_ok());
+        assert!(map(&["s3://aaa/x/*.csv", "s3://aaa/z/*.csv"], "s3://aaa/x/done/").is_ok());
+        let refused = |sources: &[&str], dest: &str, why: &str| {
+            let error = map(sources, dest).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        };
+        refused(&["s3://aaa/x/*.csv"], "s3://aaa/x/", "nothing to change");
+        refused(&["s3://aaa/x/f*"], "s3://aaa/x/", "nothing to change");
+        refused(&["s3://aaa/x/**.csv"], "s3://aaa/x/done/", "lies under");
+        refused(&["s3://aaa/x*/"], "s3://aaa/xy/", "lies under");
+        refused(&["s3://aaa/x/*.csv"], "s3://bbb/y", "s3://bbb/y/");
+        refused(&["s3://aaa/x/*.csv", "s3://aaa/x/a*"], "s3://bbb/", "overlap");
+        refused(&["s3://aaa/x/*.csv", "s3://aaa/x/"], "s3://bbb/", "overlap");
+        refused(&["s3://aaa/x/*.csv", "s3://ccc/x/*.txt"], "s3://bbb/", "both be written");
+        refused(&["s3://bbb/k", "s3://aaa/x/**"], "s3://aaa/x/", "into the source s3://aaa/x/**");
+        refused(&["s3://aaa/x/"], "s3://bbb/y*/", "--no-glob");
+    }
+
+    #[test]
     fn equal_names_in_two_stores_are_two_buckets() {
         assert!(map_sources(&[at("s3://aaa/x/")], &at("s3://aaa/x/"), false).is_ok());
     }
@@ -189,6 +242,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_copy_of_a_pattern_is_not_read_again(
+            source in "([ab/*]|\\*\\*){1,6}", dest in "[ab/]{0,4}/|", key in "[ab/]{1,7}"
+        ) {
+            let source = at(&format!("s3://aaa/{source}"));
+            let dest = at(&format!("s3://aaa/{dest}"));
+            let mappings = map_sources(std::slice::from_ref(&source), &dest, true);
+            let Ok(mappings) = mappings else { return Ok(()) };
+            prop_assume!(source.target.holds(&key));
+            if let Some(copy) = mappings[0].dest_key(&key) {
+                prop_assert!(!source.target.holds(&copy), "{source} to {dest}: {key} {copy}");
+            }
+            let by_depth = matches!(&source.target, Target::Pattern(pattern) if pattern.slashes().is_some());
+            prop_assert!(!by_depth || mappings[0].dest_key(&key).is_some(), "{source} to {dest}: {key}");
+        }
+
         #[test]
         fn different_keys_get_different_names(a in "[a-c/%é]{0,6}", b in "[a-c/%é]{0,6}") {
             let mapping = &map(&["s3://aaa/x/"], "s3://bbb/y/").unwrap()[0];

@@ -13,6 +13,8 @@ pub enum Position {
     Key(String),
     /// In the failures that a checkpoint holds: the failure's number.
     Failure(u64),
+    /// In a listing that is not in the order of its keys: where the server goes on, in its words.
+    Token(String),
 }
 
 impl Position {
@@ -20,8 +22,13 @@ impl Position {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Key(key) => Some(key),
-            Self::Failure(_) => None,
+            Self::Failure(_) | Self::Token(_) => None,
         }
+    }
+
+    /// Whether it can be told which of two such places comes first.
+    pub fn is_ordered(&self) -> bool {
+        !matches!(self, Self::Token(_))
     }
 }
 
@@ -81,9 +88,11 @@ impl Range {
         self.at.as_ref().or(self.id.after.as_ref())
     }
 
-    /// Whether `position` belongs to the range and is still to be worked on.
+    /// Whether `position` belongs to the range and is still to be worked on; `false` where it cannot be
+    /// told.
     pub fn is_ahead(&self, position: &Position) -> bool {
-        Some(position) > self.cursor() && self.until.as_ref().is_none_or(|until| position <= until)
+        self.cursor().is_none_or(|cursor| cursor.is_ordered() && position > cursor)
+            && self.until.as_ref().is_none_or(|until| position <= until)
     }
 
     /// Cuts `(after, until]` at `cuts` (ascending, inside the range): this range keeps what is up

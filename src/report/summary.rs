@@ -61,6 +61,8 @@ pub struct Summary {
     pub pending: u64,
     /// Objects that earlier runs of this job had finished.
     pub resumed: u64,
+    /// Requests among these that looked for places to cut a listing at, to go on from there at once.
+    pub probes: u64,
     /// Requests sent, by operation.
     pub requests: BTreeMap<&'static str, u64>,
     /// Requests that were sent again.
@@ -108,6 +110,7 @@ impl Summary {
             lacking_tags: 0,
             pending: 0,
             resumed: 0,
+            probes: 0,
             requests: BTreeMap::new(),
             retries: 0,
             throttled: 0,

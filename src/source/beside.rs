@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::listing::carried_by_xml;
+use super::ruler::carried_by_xml;
 use crate::model::{Beside, Mapping, Object, RequestError};
 use crate::store::{Bucket, PageRequest};
 

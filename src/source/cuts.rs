@@ -1,4 +1,57 @@
-//! Where to cut a range: a guess from one page of folders. Pure.
+//! Which ranges are cut, into how many parts, and a first guess at where. Pure.
+
+use super::survey::LEAST_PAGES;
+
+/// Requests beyond the pages that any listing may cost.
+const HANDFUL: f64 = 4.0;
+
+/// How many pages pay for one request beyond them: some 8% more requests.
+const PAGES_FOR_ONE: f64 = 12.0;
+
+/// What is thought to be left counts up to so many times what was seen: a few pages say little.
+const TRUST: f64 = 16.0;
+
+/// What one cut costs: a question, and half a page that is listed twice.
+const CUT: f64 = 1.5;
+
+/// Which ranges are cut first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Those with most left.
+    Largest,
+    /// The first ones.
+    First,
+}
+
+/// Into how many parts more to cut which of the ranges, of which `left` says how many pages are
+/// left: an index of `left` and a number of cuts each. There are `idle` tasks for them; `pages` were
+/// listed, and `spent` requests went beyond them.
+#[allow(clippy::cast_precision_loss, reason = "estimates")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the idle tasks")]
+pub fn share_out(left: &[f64], idle: usize, pages: u64, spent: u64, order: Order) -> Vec<(usize, usize)> {
+    let total: f64 = left.iter().sum();
+    let pages = pages as f64;
+    let mut allowed = HANDFUL + (pages + total.min(TRUST * pages)) / PAGES_FOR_ONE - spent as f64;
+    let mut ranges: Vec<(usize, f64)> = left.iter().copied().enumerate().collect();
+    if order == Order::Largest {
+        ranges.sort_by(|a, b| b.1.total_cmp(&a.1));
+    }
+    let (mut idle, mut shares) = (idle, Vec::new());
+    for (range, left) in ranges {
+        let even = match order {
+            Order::Largest => (idle as f64 * left / total).ceil(),
+            Order::First => idle as f64,
+        };
+        let cuts = even.min(left / LEAST_PAGES).min(allowed / CUT).min(idle as f64);
+        if cuts < 1.0 {
+            continue;
+        }
+        shares.push((range, cuts as usize));
+        idle -= cuts as usize;
+        allowed -= CUT * cuts.floor() + 1.0;
+    }
+    shares
+}
 
 /// At most `ranges - 1` cuts for the keys behind `after` and up to `until`, taken evenly from
 /// `folders`: neighbours are merged where there are more of them.
@@ -20,6 +73,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn nothing_is_cut_where_little_is_left_or_nobody_is_idle() {
+        assert!(share_out(&[1.9, 0.0], 60, 100, 0, Order::Largest).is_empty());
+        assert!(share_out(&[500.0], 0, 100, 0, Order::Largest).is_empty());
+        assert!(share_out(&[], 60, 100, 0, Order::Largest).is_empty());
+    }
+
+    #[test]
+    fn the_first_page_allows_a_handful_and_more_pages_more() {
+        assert_eq!(share_out(&[1_000.0], 63, 1, 0, Order::Largest), [(0, 3)]);
+        assert_eq!(share_out(&[100.0, 900.0], 60, 40, 6, Order::Largest), [(1, 36)]);
+        assert!(share_out(&[1_000.0], 63, 1, 5, Order::Largest).is_empty());
+    }
+
+    #[test]
+    fn ranges_are_cut_by_what_is_left_of_them_or_in_their_order() {
+        let left = [40.0, 400.0, 4.0];
+        assert_eq!(share_out(&left, 10, 1_000, 0, Order::Largest), [(1, 10)]);
+        assert_eq!(share_out(&left, 30, 1_000, 0, Order::Largest), [(1, 28), (0, 1), (2, 1)]);
+        assert_eq!(share_out(&left, 30, 1_000, 0, Order::First), [(0, 20), (1, 10)]);
+    }
 
     fn folders(n: usize) -> Vec<String> {
         (0..n).map(|i| format!("p/{i:04}/")).collect()
@@ -47,6 +122,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_more_is_shared_out_than_there_is(
+            left in prop::collection::vec(0.0_f64..1e9, 0..8), idle in 0_usize..99, pages in 0_u64..9_999, spent in 0_u64..999, first: bool,
+        ) {
+            let order = if first { Order::First } else { Order::Largest };
+            let shares = share_out(&left, idle, pages, spent, order);
+            let cuts: usize = shares.iter().map(|(_, cuts)| cuts).sum();
+            prop_assert!(cuts <= idle);
+            prop_assert!(shares.iter().all(|(range, cuts)| *cuts > 0 && *cuts as f64 * LEAST_PAGES <= left[*range]));
+            prop_assert!(cuts == 0 || spent as f64 + cuts as f64 <= HANDFUL + (1.0 + TRUST) * pages as f64 / PAGES_FOR_ONE);
+        }
+
         #[test]
         fn cuts_ascend_inside_the_range(n in 0_usize..300, ranges in 0_usize..70, after in "[p/0-9]{0,6}", until in "[p/0-9]{0,6}") {
             let cuts = cut_points(&folders(n), &after, Some(&until), ranges);

@@ -33,7 +33,7 @@ fn send(failures: FailedItems, index: usize, out: &Sender<Yield>) {
         }
         match failures.by_ref().take(CHUNK).collect::<io::Result<Vec<Item>>>() {
             Ok(items) => {
-                if out.blocking_send(Yield::Items { range: index, items }).is_err() {
+                if out.blocking_send(Yield::Items { range: index, items, filtered: 0, through: None }).is_err() {
                     return;
                 }
             }

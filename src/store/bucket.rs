@@ -51,6 +51,12 @@ impl Bucket {
         &self.region
     }
 
+    /// Whether it is a directory bucket, which lists its keys in no order ("Differences for directory
+    /// buckets" of S3's user guide; its name says so).
+    pub fn is_directory(&self) -> bool {
+        self.name.ends_with("--x-s3")
+    }
+
     /// The gate that its requests go through.
     pub fn pacer(&self) -> &Pacer {
         &self.pacer

@@ -131,6 +131,17 @@ pub(super) fn malformed(operation: Operation, what: &str) -> RequestError {
     RequestError::local(operation, Class::Transient, "MalformedAnswer", format!("the answer carries no {what}"))
 }
 
+/// An error in an answer whose status says that there is none.
+pub(super) fn in_success(operation: Operation, code: String, message: &str) -> RequestError {
+    let class = classify(Some(&code).filter(|code| !code.is_empty()).map(String::as_str), 200);
+    RequestError { status: Some(200), ..RequestError::local(operation, class, &code, one_line(message)) }
+}
+
+/// An answer whose body broke off on its way.
+pub(super) fn broken_body(operation: Operation, error: &(dyn StdError + 'static)) -> RequestError {
+    RequestError::local(operation, Class::Transient, "ConnectionFailed", chain(error))
+}
+
 /// The server's request ids, for its support.
 fn request_ids(headers: &Headers) -> Option<String> {
     match (headers.request_id(), headers.extended_request_id()) {

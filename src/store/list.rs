@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
 
 use super::Bucket;
-use super::error::{malformed, translate};
-use super::head::class_name;
+use super::error::{in_success, malformed, translate};
 use super::keys::{Clue, clue, decode, decode_page};
+use super::page::{Answer, Wire, read};
+use super::wire::TakenBody;
 use crate::model::{Class, Object, Operation, RequestError};
 
 /// How often a page is asked for whose keys do not tell whether they are encoded: each time, an
@@ -102,11 +102,12 @@ impl Bucket {
         }
     }
 
-    /// One page as it comes.
+    /// One page as it comes. The SDK signs, sends and knows the errors; the body is read here.
     async fn list_raw(&self, page: &PageRequest<'_>) -> Result<Wire, RequestError> {
         self.call(Operation::ListObjectsV2, Duration::ZERO, || async {
+            let body = TakenBody::default();
             let request = self.client.list_objects_v2().bucket(&self.name).encoding_type(EncodingType::Url);
-            let answer = request
+            let sent = request
                 .set_prefix(Some(page.prefix).filter(|prefix| !prefix.is_empty()).map(str::to_owned))
                 .set_start_after(page.start_after.filter(|_| page.token.is_none()).map(str::to_owned))
                 .set_continuation_token(page.token.map(str::to_owned))
@@ -114,37 +115,17 @@ impl Bucket {
                 .set_max_keys(page.max_keys)
                 .set_request_payer(self.payer())
                 .set_expected_bucket_owner(self.expected_owner.clone())
+                .customize()
+                .interceptor(body.clone())
                 .send()
-                .await
-                .map_err(|error| translate(Operation::ListObjectsV2, error))?;
-            read(answer)
+                .await;
+            sent.map_err(|error| translate(Operation::ListObjectsV2, error))?;
+            match read(&body.bytes(Operation::ListObjectsV2).await?) {
+                Ok(Answer::Page(wire)) => Ok(wire),
+                Ok(Answer::Error { code, message }) => Err(in_success(Operation::ListObjectsV2, code, &message)),
+                Err(what) => Err(malformed(Operation::ListObjectsV2, what)),
+            }
         })
         .await
     }
-}
-
-/// A page as it came.
-struct Wire {
-    page: Page,
-    /// Whether it says that it is encoded.
-    encoded: bool,
-}
-
-fn read(answer: ListObjectsV2Output) -> Result<Wire, RequestError> {
-    let malformed = |what| malformed(Operation::ListObjectsV2, what);
-    let truncated = answer.is_truncated().ok_or_else(|| malformed("IsTruncated"))?;
-    let encoded = answer.encoding_type() == Some(&EncodingType::Url);
-    let object = |object: aws_sdk_s3::types::Object| {
-        let key = object.key.ok_or_else(|| malformed("Key"))?;
-        let size = object.size.and_then(|size| u64::try_from(size).ok()).ok_or_else(|| malformed("Size"))?;
-        Ok(Object {
-            etag: object.e_tag,
-            last_modified: object.last_modified.map(|date| date.secs()),
-            storage_class: class_name(object.storage_class.as_ref().map(|class| class.as_str())),
-            ..Object::new(key, size)
-        })
-    };
-    let objects = answer.contents.into_iter().flatten().map(object).collect::<Result<_, RequestError>>()?;
-    let folders = answer.common_prefixes.into_iter().flatten().filter_map(|folder| folder.prefix).collect();
-    Ok(Wire { page: Page { objects, folders, truncated, next_token: answer.next_continuation_token }, encoded })
 }

@@ -17,6 +17,7 @@ mod head;
 mod keys;
 mod list;
 mod multipart;
+mod page;
 mod put;
 mod stream;
 mod uploads;

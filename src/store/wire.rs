@@ -1,5 +1,7 @@
 //! What the SDK leaves undone on the wire, mended by interceptors.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::interceptors::{
     BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut,
@@ -8,7 +10,11 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_types::body::SdkBody;
-use http_body_util::Limited;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+
+use super::error::{broken_body, malformed};
+use crate::model::{Operation, RequestError};
 
 /// Says `Content-Length: 0` on writes without a body: the HTTP client leaves it out, and Google
 /// Cloud Storage answers 411 without it.
@@ -64,6 +70,48 @@ impl Intercept for BoundedAnswer {
         let limit = usize::try_from(LARGEST_ANSWER)?;
         *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, limit));
         Ok(())
+    }
+}
+
+/// Takes the body of an answer that succeeded away from the SDK, to be read by ourselves. The SDK is
+/// shown an answer that says nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TakenBody(Arc<Mutex<Option<SdkBody>>>);
+
+/// The answer to ListObjectsV2 that says nothing.
+const NOTHING: &str = "<ListBucketResult/>";
+
+impl Intercept for TakenBody {
+    fn name(&self) -> &'static str {
+        "TakenBody"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response_mut();
+        if response.status().is_success() {
+            let body = std::mem::replace(response.body_mut(), SdkBody::from(NOTHING));
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+        Ok(())
+    }
+}
+
+impl TakenBody {
+    /// All of the body.
+    ///
+    /// # Errors
+    /// One that breaks off, or is larger than any answer.
+    pub(super) async fn bytes(&self, operation: Operation) -> Result<Bytes, RequestError> {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let body = body.ok_or_else(|| malformed(operation, "body"))?;
+        let limited = Limited::new(body, usize::try_from(LARGEST_ANSWER).unwrap_or(usize::MAX));
+        let whole = limited.collect().await.map_err(|error| broken_body(operation, &*error))?;
+        Ok(whole.to_bytes())
     }
 }
 

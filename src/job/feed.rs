@@ -1,0 +1,189 @@
+//! The ranges of a pass, and the tasks that work through them. Where tasks are idle, ranges that
+//! have most left are cut.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::journal::Journal;
+use crate::model::{Error, Position, Range, RangeId};
+use crate::source::{self, Keyspace, Order, Share, Source, Yield};
+
+/// Messages of the listers that may wait: with 100 items each, what listing runs ahead of copying,
+/// beside the page that each lister holds.
+const FEED: usize = 32;
+
+/// The ranges of a job, as they are listed.
+#[derive(Debug)]
+pub(super) struct Feed {
+    sources: Vec<Arc<Source>>,
+    /// Ranges that are listed at once.
+    concurrency: usize,
+    order: Order,
+    keyspace: Arc<Keyspace>,
+    /// Ranges of the pass that no lister has begun, in order.
+    waiting: VecDeque<usize>,
+    /// Ranges of the pass that are not exhausted.
+    unlisted: usize,
+    /// Ranges that are being listed, in their order.
+    shares: BTreeMap<RangeId, (usize, Arc<Share>)>,
+    ids: BTreeMap<usize, RangeId>,
+    listers: JoinSet<()>,
+    surveys: JoinSet<usize>,
+    /// Cuts that are being looked for.
+    sought: usize,
+    channel: (Sender<Yield>, Receiver<Yield>),
+}
+
+impl Feed {
+    pub(super) fn new(sources: Vec<Source>, concurrency: usize, order: Order) -> Self {
+        Self {
+            sources: sources.into_iter().map(Arc::new).collect(),
+            concurrency,
+            order,
+            keyspace: Arc::default(),
+            waiting: VecDeque::new(),
+            unlisted: 0,
+            shares: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            listers: JoinSet::new(),
+            surveys: JoinSet::new(),
+            sought: 0,
+            channel: mpsc::channel(FEED),
+        }
+    }
+
+    /// All that the sources hold, as ranges.
+    pub(super) fn whole(&self) -> Vec<Range> {
+        self.sources.iter().map(|source| Range::whole(source.index)).collect()
+    }
+
+    /// Begins a pass over these ranges.
+    pub(super) fn plan(&mut self, ranges: Vec<usize>) {
+        self.unlisted = ranges.len();
+        self.waiting = ranges.into();
+        self.channel = mpsc::channel(FEED);
+    }
+
+    /// Whether all that there is was yielded.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.unlisted == 0
+    }
+
+    /// Requests that looked for places to cut at.
+    pub(super) fn probes(&self) -> u64 {
+        self.keyspace.probes()
+    }
+
+    /// Begins as many of the waiting ranges as may be listed at once.
+    pub(super) fn begin_listers(&mut self, journal: &mut Journal) -> Result<(), Error> {
+        while self.listers.len() < self.concurrency {
+            let Some(index) = self.waiting.pop_front() else { break };
+            self.begin(index, journal)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, index: usize, journal: &mut Journal) -> Result<(), Error> {
+        let range = journal.range(index)?.clone();
+        let sender = self.channel.0.clone();
+        if matches!(range.until, Some(Position::Failure(_))) {
+            let failures = journal.failures(Some(&range))?;
+            self.listers.spawn(source::replay(failures, index, sender));
+            return Ok(());
+        }
+        let source = self.source(&range.id)?;
+        let share = Share::new(source.location.path(), &range, &self.keyspace);
+        self.shares.insert(range.id.clone(), (index, Arc::clone(&share)));
+        self.ids.insert(index, range.id.clone());
+        self.listers.spawn(source::list(source, index, range, share, sender));
+        Ok(())
+    }
+
+    fn source(&self, range: &RangeId) -> Result<Arc<Source>, Error> {
+        let number = range.source;
+        let source = usize::try_from(number).ok().and_then(|number| self.sources.get(number));
+        source.map(Arc::clone).ok_or_else(|| {
+            Error::Checkpoint(format!("the checkpoint names a source number {number} that this job has not"))
+        })
+    }
+
+    /// Looks for places to cut ranges at, where there are tasks without one.
+    pub(super) fn cut(&mut self) -> Result<(), Error> {
+        let busy = self.listers.len() + self.waiting.len() + self.sought;
+        let idle = self.concurrency.saturating_sub(busy);
+        if idle == 0 || self.shares.is_empty() {
+            return Ok(());
+        }
+        let left = |(index, share): &(usize, Arc<Share>)| Some((*index, Arc::clone(share), share.left()?));
+        let ranges: Vec<(usize, Arc<Share>, f64)> = self.shares.values().filter_map(left).collect();
+        let pages: Vec<f64> = ranges.iter().map(|(_, _, left)| *left).collect();
+        let (listed, spent) = (self.keyspace.pages(), self.keyspace.spent());
+        for (range, cuts) in source::share_out(&pages, idle, listed, spent, self.order) {
+            let (index, share, _) = &ranges[range];
+            let Some(id) = self.ids.get(index) else { continue };
+            let (source, out) = (self.source(id)?, self.channel.0.clone());
+            let survey = source::survey(source, Arc::clone(share), *index, cuts, out);
+            self.sought += cuts;
+            self.surveys.spawn(async move {
+                survey.await;
+                cuts
+            });
+        }
+        Ok(())
+    }
+
+    /// The next word of a lister, unless there is no `room` for it, or the end of a task. `None` where
+    /// there is nothing to wait for.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: a dropped call has taken nothing.
+    pub(super) async fn next(&mut self, room: bool) -> Option<Heard> {
+        // Every arm is cancel-safe: a dropped branch has taken nothing.
+        tokio::select! {
+            biased;
+            Some(ended) = self.listers.join_next(), if !self.listers.is_empty() => Some(Heard::Ended(ended)),
+            Some(ended) = self.surveys.join_next(), if !self.surveys.is_empty() => {
+                Some(Heard::Ended(ended.map(|cuts| self.sought -= cuts)))
+            }
+            Some(yielded) = self.channel.1.recv(), if room => Some(Heard::Yield(yielded)),
+            else => None,
+        }
+    }
+
+    /// A range was cut: these are the new ones.
+    pub(super) fn on_split(&mut self, ranges: Vec<usize>) {
+        self.unlisted += ranges.len();
+        self.waiting.extend(ranges);
+    }
+
+    /// A range has no more items.
+    pub(super) fn on_exhausted(&mut self, range: usize) {
+        self.unlisted -= 1;
+        if let Some(id) = self.ids.remove(&range) {
+            self.shares.remove(&id);
+        }
+    }
+
+    /// Lets the listers end: none can send any more. What they sent and was not taken is listed
+    /// again by the next run.
+    pub(super) async fn end(&mut self) {
+        self.channel = mpsc::channel(1);
+        self.surveys.shutdown().await;
+        self.sought = 0;
+        self.listers.shutdown().await;
+        self.shares.clear();
+        self.ids.clear();
+    }
+}
+
+/// What the feed has to say.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A lister's word.
+    Yield(Yield),
+    /// A task ended.
+    Ended(Result<(), JoinError>),
+}
