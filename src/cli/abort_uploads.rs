@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::ends::StoreArgs;
 use super::exit::Exit;
-use super::flags::{RequestArgs, ShownArgs};
+use super::flags::{ConcurrencyArgs, RequestArgs, ShownArgs};
 use super::machine::{fit_open_files, runtime, watch_signals};
 use super::report_error;
 use super::tell::print;
@@ -44,6 +44,8 @@ pub(super) struct AbortUploadsArgs {
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
+    at_once: ConcurrencyArgs,
+    #[command(flatten)]
     requests: RequestArgs,
     #[command(flatten)]
     shown: ShownArgs,
@@ -75,7 +77,7 @@ pub(super) fn run(args: &AbortUploadsArgs, terminal: &Terminal) -> Exit {
 async fn abort(args: &AbortUploadsArgs, stop: &Stop, terminal: &Terminal) -> Result<Finished, Error> {
     let started = Instant::now();
     let location = Location::parse(&args.prefix, true).map_err(Error::Usage)?;
-    let concurrency = fit_open_files(args.requests.concurrency);
+    let concurrency = fit_open_files(args.at_once.concurrency);
     let retry = RetryPolicy { attempts: args.requests.attempts };
     let pacer = Pacer::new(concurrency, retry, args.requests.request_timeout, stop.token.clone());
     let bucket = End::load("", args.store.config()).await?.bucket(&location.bucket, &pacer).await?;

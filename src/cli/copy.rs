@@ -147,7 +147,7 @@ impl CopyArgs {
             sources: sources.iter().map(Location::to_string).collect(),
             dest: dest.to_string(),
             options,
-            job_id: self.checkpoint.job_id.clone(),
+            job_id: self.checkpoint.place.job_id.clone(),
         }
     }
 }
@@ -194,8 +194,8 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
         map_sources(&locations, &dest, true)?;
     }
     // A dry run leaves nothing behind.
-    let place = if args.dry_run { Place::Nowhere } else { args.checkpoint.place()? };
-    let concurrency = fit_open_files(args.speed.requests.concurrency);
+    let place = if args.dry_run { Place::Nowhere } else { args.checkpoint.place.place()? };
+    let concurrency = fit_open_files(args.speed.at_once.concurrency);
     let (source_end, dest_end) = args.ends.load(args.written.customer_keys()?).await?;
     let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
     let identity = args.identity(&locations, &dest, (&source_end, &dest_end));
@@ -259,7 +259,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
             resumed.done
         ));
     }
-    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency };
+    let limits = Limits { concurrency, list_concurrency: args.speed.listing.list_concurrency };
     let stop = stop.clone();
     Ok((Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
 }

@@ -120,6 +120,11 @@ struct DestArgs {
 }
 
 impl StoreArgs {
+    /// The profile that was typed.
+    pub(super) fn profile(&self) -> Option<String> {
+        self.profile.clone()
+    }
+
     /// How the store is reached.
     pub(super) fn config(&self) -> EndConfig {
         EndConfig {

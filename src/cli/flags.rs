@@ -14,9 +14,6 @@ use crate::report::Show;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How fast")]
 pub(super) struct RequestArgs {
-    /// Requests in flight at most
-    #[arg(long, default_value_t = 256, value_name = "N", value_parser = positive)]
-    pub(super) concurrency: usize,
     /// How often a request is sent before its object fails
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) attempts: u32,
@@ -27,12 +24,33 @@ pub(super) struct RequestArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How fast")]
+pub(super) struct ConcurrencyArgs {
+    /// Requests in flight at most
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = positive)]
+    pub(super) concurrency: usize,
+}
+
+/// Ranges that are listed at once unless it is said: more bring nothing where each page takes some
+/// 80 ms, and cost more requests. Chosen by measurement.
+const LIST_CONCURRENCY: usize = 64;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How fast")]
+pub(super) struct ListArgs {
+    /// Ranges of keys listed at once; 1: one page after another
+    #[arg(long, default_value_t = LIST_CONCURRENCY, value_name = "N", value_parser = list_concurrency)]
+    pub(super) list_concurrency: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How fast")]
 pub(super) struct SpeedArgs {
     #[command(flatten)]
+    pub(super) at_once: ConcurrencyArgs,
+    #[command(flatten)]
+    pub(super) listing: ListArgs,
+    #[command(flatten)]
     pub(super) requests: RequestArgs,
-    /// Ranges of keys listed at once
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = positive)]
-    pub(super) list_concurrency: usize,
     /// Memory for objects that go through this machine
     #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = parse_memory)]
     pub(super) memory: u64,
@@ -40,7 +58,7 @@ pub(super) struct SpeedArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Checkpoint")]
-pub(super) struct CheckpointArgs {
+pub(super) struct PlaceArgs {
     /// File of the checkpoint [default: in $XDG_STATE_HOME/s3bulk or ~/.local/state/s3bulk]
     #[arg(long, value_name = "FILE")]
     pub(super) checkpoint: Option<PathBuf>,
@@ -53,6 +71,13 @@ pub(super) struct CheckpointArgs {
     /// Begin anew, even where there is an interrupted run
     #[arg(long)]
     pub(super) restart: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Checkpoint")]
+pub(super) struct CheckpointArgs {
+    #[command(flatten)]
+    pub(super) place: PlaceArgs,
     /// Only what failed in the last run that reached its end
     #[arg(long, conflicts_with_all = ["restart", "no_checkpoint", "dry_run"])]
     pub(super) retry_failed: bool,
@@ -61,7 +86,7 @@ pub(super) struct CheckpointArgs {
     pub(super) failures: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "What is shown")]
 pub(super) struct ShownArgs {
     /// Print the summary as one JSON object on stdout
@@ -82,6 +107,17 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The most ranges that may be listed at once: beyond that, each would hold a page in memory for
+/// nothing.
+const MOST_LISTERS: usize = 1_000;
+
+fn list_concurrency(text: &str) -> Result<usize, String> {
+    positive(text)
+        .ok()
+        .filter(|number| *number <= MOST_LISTERS)
+        .ok_or_else(|| format!("it must be a whole number from 1 to {MOST_LISTERS}"))
+}
+
 fn parse_memory(text: &str) -> Result<u64, String> {
     match parse_size(text)? {
         0 => Err("it must be more than nothing".to_owned()),
@@ -97,7 +133,7 @@ fn parse_job_id(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-impl CheckpointArgs {
+impl PlaceArgs {
     /// Where the checkpoint is kept.
     ///
     /// # Errors
@@ -114,11 +150,14 @@ impl CheckpointArgs {
 
     /// What is wanted of the checkpoint that is found.
     pub(super) fn mode(&self) -> Mode {
-        match (self.restart, self.retry_failed) {
-            (true, _) => Mode::Restart,
-            (_, true) => Mode::RetryFailed,
-            _ => Mode::ResumeOrStart,
-        }
+        if self.restart { Mode::Restart } else { Mode::ResumeOrStart }
+    }
+}
+
+impl CheckpointArgs {
+    /// What is wanted of the checkpoint that is found.
+    pub(super) fn mode(&self) -> Mode {
+        if self.retry_failed { Mode::RetryFailed } else { self.place.mode() }
     }
 
     /// Where failures are written: beside the checkpoint, unless it is said.

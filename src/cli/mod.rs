@@ -8,6 +8,7 @@ mod exit;
 mod flags;
 mod hints;
 mod jobs;
+mod list;
 mod machine;
 mod tell;
 mod written;
@@ -41,6 +42,7 @@ interrupted by SIGINT and SIGTERM (run the same command again to resume), 1 a bu
 #[derive(Debug, Subcommand)]
 enum Verb {
     Copy(Box<copy::CopyArgs>),
+    List(Box<list::ListVerbArgs>),
     AbortUploads(abort_uploads::AbortUploadsArgs),
     Jobs(jobs::JobsArgs),
 }
@@ -61,6 +63,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Copy(copy) => {
             log(copy.verbosity(), &terminal);
             copy::run(*copy, &args, &terminal)
+        }
+        Verb::List(list) => {
+            log(list.verbosity(), &terminal);
+            list::run(&list, &args, &terminal)
         }
         Verb::AbortUploads(uploads) => {
             log(uploads.verbosity(), &terminal);

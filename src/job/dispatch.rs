@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Feed, Heard};
 use super::sync::Syncer;
-use super::{Job, Limits};
+use super::{Job, Limits, unlistable};
 use crate::journal::{Ending, Journal, Ticket};
-use crate::model::{Class, Error, Item, Outcome, Position, RequestError, Tally};
+use crate::model::{Class, Error, Item, Outcome, Position, Tally};
 use crate::op::{Op, Step, Steps, Told};
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, Progress, ReceiptFile, Report};
@@ -123,7 +123,7 @@ impl<O: Op> Dispatcher<O> {
 
     /// One pass. Returns when all of it is done, or when the run has drained.
     async fn pass(&mut self, ranges: Vec<usize>, reopened: Vec<Item>) -> Result<(), Error> {
-        self.feed.plan(ranges);
+        self.feed.plan(&mut self.journal, ranges)?;
         self.counts.listed += reopened.len() as u64;
         self.known = self.journal.known_items();
         self.ready = reopened.into_iter().map(|item| (Ticket::Reopened, Arc::new(item))).collect();
@@ -132,7 +132,7 @@ impl<O: Op> Dispatcher<O> {
         while !self.is_drained() {
             let stopping = self.stop.is_cancelled();
             if !stopping {
-                self.feed.begin_listers(&mut self.journal)?;
+                self.feed.begin_listers(&mut self.journal, 0)?;
                 self.begin_items();
             }
             let room = !stopping && self.ready.is_empty();
@@ -199,24 +199,17 @@ impl<O: Op> Dispatcher<O> {
             }
             Yield::Split { range, cuts } => {
                 let rest = self.journal.split(range, cuts)?;
-                self.feed.on_split(rest);
+                self.feed.on_split(&mut self.journal, rest)?;
             }
             Yield::Unordered { range } => self.journal.unordered(range)?,
             Yield::Exhausted { range } => {
                 self.feed.on_exhausted(range);
                 self.journal.exhausted(range)?;
             }
-            Yield::Broken { what, error } => self.on_broken(&what, &error),
+            Yield::Broken { error, .. } if error.class == Class::Interrupted => {}
+            Yield::Broken { what, error } => self.fail(unlistable(&what, &error)),
         }
         Ok(())
-    }
-
-    fn on_broken(&mut self, what: &str, error: &RequestError) {
-        if error.class == Class::Interrupted {
-            return;
-        }
-        let tries = if error.attempts > 1 { format!(" (tried {} times)", error.attempts) } else { String::new() };
-        self.fail(Error::Unworkable(format!("{what} cannot be listed: {}: {}{tries}", error.code, error.message)));
     }
 
     fn on_ended(&mut self, ended: Result<Ended, JoinError>) {

@@ -1,9 +1,10 @@
 //! The ranges of a pass, and the tasks that work through them. Where tasks are idle, ranges that
 //! have most left are cut.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinError, JoinSet};
 
@@ -15,6 +16,10 @@ use crate::source::{self, Keyspace, Order, Share, Source, Yield};
 /// beside the page that each lister holds.
 const FEED: usize = 32;
 
+/// Messages that a range may send before its turn, where items are handed on in order: with 100 items
+/// each, two pages.
+const AHEAD: usize = 20;
+
 /// The ranges of a job, as they are listed.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -23,8 +28,10 @@ pub(super) struct Feed {
     concurrency: usize,
     order: Order,
     keyspace: Arc<Keyspace>,
-    /// Ranges of the pass that no lister has begun, in order.
-    waiting: VecDeque<usize>,
+    /// Ranges of the pass that no lister has begun, in their order.
+    waiting: BTreeMap<RangeId, usize>,
+    /// The range whose items are waited for, where they are handed on in order.
+    first: Option<usize>,
     /// Ranges of the pass that are not exhausted.
     unlisted: usize,
     /// Ranges that are being listed, in their order.
@@ -44,7 +51,8 @@ impl Feed {
             concurrency,
             order,
             keyspace: Arc::default(),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            first: None,
             unlisted: 0,
             shares: BTreeMap::new(),
             ids: BTreeMap::new(),
@@ -61,10 +69,10 @@ impl Feed {
     }
 
     /// Begins a pass over these ranges.
-    pub(super) fn plan(&mut self, ranges: Vec<usize>) {
-        self.unlisted = ranges.len();
-        self.waiting = ranges.into();
+    pub(super) fn plan(&mut self, journal: &mut Journal, ranges: Vec<usize>) -> Result<(), Error> {
+        self.unlisted = 0;
         self.channel = mpsc::channel(FEED);
+        self.on_split(journal, ranges)
     }
 
     /// Whether all that there is was yielded.
@@ -77,16 +85,22 @@ impl Feed {
         self.keyspace.probes()
     }
 
-    /// Begins as many of the waiting ranges as may be listed at once.
-    pub(super) fn begin_listers(&mut self, journal: &mut Journal) -> Result<(), Error> {
-        while self.listers.len() < self.concurrency {
-            let Some(index) = self.waiting.pop_front() else { break };
-            self.begin(index, journal)?;
+    /// Begins as many of the waiting ranges as may be listed at once. `held` ranges are exhausted, and
+    /// what they found is in memory until its turn comes.
+    pub(super) fn begin_listers(&mut self, journal: &mut Journal, held: usize) -> Result<(), Error> {
+        let room = self.concurrency.min((2 * self.concurrency).saturating_sub(held));
+        while let Some((_, index)) = self.waiting.first_key_value() {
+            // The one that all others wait for is listed in any case.
+            if self.listers.len() >= room && self.first != Some(*index) {
+                break;
+            }
+            let Some((id, index)) = self.waiting.pop_first() else { break };
+            self.begin(id, index, journal)?;
         }
         Ok(())
     }
 
-    fn begin(&mut self, index: usize, journal: &mut Journal) -> Result<(), Error> {
+    fn begin(&mut self, id: RangeId, index: usize, journal: &mut Journal) -> Result<(), Error> {
         let range = journal.range(index)?.clone();
         let sender = self.channel.0.clone();
         if matches!(range.until, Some(Position::Failure(_))) {
@@ -94,12 +108,22 @@ impl Feed {
             self.listers.spawn(source::replay(failures, index, sender));
             return Ok(());
         }
-        let source = self.source(&range.id)?;
-        let share = Share::new(source.location.path(), &range, &self.keyspace);
-        self.shares.insert(range.id.clone(), (index, Arc::clone(&share)));
-        self.ids.insert(index, range.id.clone());
+        let source = self.source(&id)?;
+        let ahead =
+            if self.order == Order::First && self.first != Some(index) { AHEAD } else { Semaphore::MAX_PERMITS };
+        let share = Share::new(source.location.path(), &range, &self.keyspace, ahead);
+        self.shares.insert(id.clone(), (index, Arc::clone(&share)));
+        self.ids.insert(index, id);
         self.listers.spawn(source::list(source, index, range, share, sender));
         Ok(())
+    }
+
+    /// The items of this range are waited for: nothing holds it back any more.
+    pub(super) fn put_first(&mut self, range: usize) {
+        self.first = Some(range);
+        if let Some((_, share)) = self.ids.get(&range).and_then(|id| self.shares.get(id)) {
+            share.run_ahead();
+        }
     }
 
     fn source(&self, range: &RangeId) -> Result<Arc<Source>, Error> {
@@ -153,10 +177,13 @@ impl Feed {
         }
     }
 
-    /// A range was cut: these are the new ones.
-    pub(super) fn on_split(&mut self, ranges: Vec<usize>) {
+    /// These are new ranges of the pass.
+    pub(super) fn on_split(&mut self, journal: &mut Journal, ranges: Vec<usize>) -> Result<(), Error> {
         self.unlisted += ranges.len();
-        self.waiting.extend(ranges);
+        for range in ranges {
+            self.waiting.insert(journal.range(range)?.id.clone(), range);
+        }
+        Ok(())
     }
 
     /// A range has no more items.

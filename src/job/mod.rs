@@ -6,6 +6,8 @@
 
 mod dispatch;
 mod feed;
+mod in_order;
+mod listing;
 mod sync;
 
 use std::path::PathBuf;
@@ -15,12 +17,13 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
-use crate::model::{Error, now};
+use crate::model::{Error, RequestError, now};
 use crate::op::Op;
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, ReceiptFile, Report, Status, Summary};
 use crate::source::Source;
 use dispatch::Dispatcher;
+pub use listing::{Listed, Listing};
 
 /// What asked a run to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +111,12 @@ impl Finished {
         }
         Self { summary, signal, error }
     }
+}
+
+/// What a run says that cannot list its source.
+fn unlistable(what: &str, error: &RequestError) -> Error {
+    let tries = if error.attempts > 1 { format!(" (tried {} times)", error.attempts) } else { String::new() };
+    Error::Unworkable(format!("{what} cannot be listed: {}: {}{tries}", error.code, error.message))
 }
 
 impl Job {

@@ -114,6 +114,11 @@ impl Claim {
         seconds(self.resume.as_ref().map_or(&self.header, |(state, _)| &state.header))
     }
 
+    /// The length that the output of an interrupted listing is recorded to have, in bytes.
+    pub fn output_length(&self) -> Option<u64> {
+        self.resume.as_ref().and_then(|(state, _)| state.output)
+    }
+
     /// When the job was first started whose last run did not reach its end, and when that run last
     /// recorded anything: it may have begun uploads that nobody knows. Seconds since 1970.
     pub fn unfinished(&self) -> Option<(i64, i64)> {

@@ -29,6 +29,16 @@ pub struct Wrote {
     pub bytes: u64,
 }
 
+impl Wrote {
+    /// Takes in what the range has written since.
+    pub fn add(&mut self, later: Self) {
+        self.at = later.at.or(self.at.take());
+        self.end |= later.end;
+        self.objects += later.objects;
+        self.bytes = self.bytes.saturating_add(later.bytes);
+    }
+}
+
 /// The checkpoint of a running job.
 #[derive(Debug)]
 pub struct Journal {

@@ -2,13 +2,19 @@
 //! the run goes on, failures as they come, the summary at the end. `indicatif` is used in this
 //! room only. It formats what it is given and decides nothing.
 
+mod added;
 mod failures;
+mod listed;
+mod output;
 mod progress;
 mod receipt;
 mod summary;
 mod terminal;
 
+pub use added::{Added, Count, Folder};
 pub use failures::FailuresFile;
+pub use listed::{Format, STANDARD};
+pub use output::Output;
 pub use progress::{Progress, Show};
 pub use receipt::ReceiptFile;
 pub use summary::{Status, Summary};

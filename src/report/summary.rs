@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::model::{Evidence, Operation, Skip, Tally};
 use crate::pace::Stats;
 
+use super::Added;
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,6 +83,9 @@ pub struct Summary {
     /// Why the run failed, in one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What a listing added up.
+    #[serde(flatten)]
+    pub added: Option<Added>,
     /// Whether it was a dry run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -119,6 +124,7 @@ impl Summary {
             failures: None,
             receipt: None,
             error: None,
+            added: None,
             dry_run: false,
         }
     }
@@ -158,6 +164,9 @@ impl Summary {
         let mut lines = vec![self.headline()];
         if self.resumed > 0 {
             lines.push(format!("  {} were finished by earlier runs of this job", HumanCount(self.resumed)));
+        }
+        if self.filtered > 0 {
+            lines.push(format!("  {} were not chosen", HumanCount(self.filtered)));
         }
         for (reason, count) in &self.skipped_by_reason {
             lines.push(format!("  {} {}", HumanCount(*count), reason.as_str()));
@@ -211,6 +220,7 @@ impl Summary {
     fn past_tense(&self) -> &'static str {
         match self.verb {
             "copy" => "copied",
+            "list" => "listed",
             verb => verb,
         }
     }

@@ -113,7 +113,7 @@ impl<'a> Lister<'a> {
             }?;
             let truncated = page.truncated;
             let sent = if self.cursor.unordered {
-                self.send_unordered(page.objects, next.token.clone().filter(|_| truncated)).await?
+                self.send_unordered(page.objects, next.token.clone().filter(|_| truncated)).await
             } else {
                 let until = self.share.listed(&page.objects, truncated);
                 self.send(page.objects, until.as_deref()).await?
@@ -161,12 +161,9 @@ impl<'a> Lister<'a> {
         Ok(self.emit(chunk).await.map(|()| More::Perhaps))
     }
 
-    /// Sends a page of a listing without order, behind which the server goes on at `token`.
-    async fn send_unordered(
-        &mut self,
-        objects: Vec<Object>,
-        token: Option<String>,
-    ) -> Result<Result<More, Closed>, RequestError> {
+    /// Sends a page of a listing without order, behind which the server goes on at `token`: all at once,
+    /// since it is finished as a whole.
+    async fn send_unordered(&mut self, objects: Vec<Object>, token: Option<String>) -> Result<More, Closed> {
         let mut chunk = Chunk::default();
         for object in objects {
             if !self.source.keeps(&object) {
@@ -174,12 +171,9 @@ impl<'a> Lister<'a> {
                 continue;
             }
             chunk.items.push(Item::listed(self.source.index, object));
-            if chunk.items.len() == CHUNK && self.emit(std::mem::take(&mut chunk)).await.is_err() {
-                return Ok(Err(Closed));
-            }
         }
         chunk.passed = token.map(Position::Token);
-        Ok(self.emit(chunk).await.map(|()| More::Perhaps))
+        self.emit(chunk).await.map(|()| More::Perhaps)
     }
 
     async fn emit(&self, chunk: Chunk) -> Result<(), Closed> {
@@ -187,6 +181,7 @@ impl<'a> Lister<'a> {
         if items.is_empty() && filtered == 0 && passed.is_none() {
             return Ok(());
         }
+        self.share.admit().await;
         let items = Yield::Items { range: self.index, items, filtered, through: passed };
         self.out.send(items).await.map_err(|_| Closed)
     }

@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
+
 use super::ruler::{Alphabet, common, lower};
 use crate::model::{Object, Position, Range};
 
@@ -56,6 +58,8 @@ pub struct Share {
     prefix: String,
     keyspace: Arc<Keyspace>,
     standing: Mutex<Standing>,
+    /// Messages that may still be sent.
+    ahead: Semaphore,
 }
 
 /// Where a range stands.
@@ -96,8 +100,8 @@ impl Standing {
 }
 
 impl Share {
-    /// A range of the source whose keys begin with `prefix`.
-    pub fn new(prefix: &str, range: &Range, keyspace: &Arc<Keyspace>) -> Arc<Self> {
+    /// A range of the source whose keys begin with `prefix`. It may send `ahead` messages.
+    pub fn new(prefix: &str, range: &Range, keyspace: &Arc<Keyspace>, ahead: usize) -> Arc<Self> {
         let key = |position: Option<&Position>| position.and_then(Position::key).map(str::to_owned);
         let standing = Standing {
             cursor: key(range.cursor()),
@@ -105,7 +109,21 @@ impl Share {
             whole: range.at.as_ref().is_some_and(|at| !at.is_ordered()),
             ..Standing::default()
         };
-        Arc::new(Self { prefix: prefix.to_owned(), keyspace: Arc::clone(keyspace), standing: Mutex::new(standing) })
+        let (prefix, keyspace) = (prefix.to_owned(), Arc::clone(keyspace));
+        Arc::new(Self { prefix, keyspace, standing: Mutex::new(standing), ahead: Semaphore::new(ahead) })
+    }
+
+    /// It may send as many messages as it likes.
+    pub fn run_ahead(&self) {
+        self.ahead.add_permits((Semaphore::MAX_PERMITS / 2).saturating_sub(self.ahead.available_permits()));
+    }
+
+    /// Waits until it may send the next message.
+    pub(super) async fn admit(&self) {
+        // It is never closed.
+        if let Ok(permit) = self.ahead.acquire().await {
+            permit.forget();
+        }
     }
 
     pub(super) fn prefix(&self) -> &str {

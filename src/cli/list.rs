@@ -1,0 +1,269 @@
+//! `s3bulk list`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::chosen::ChosenArgs;
+use super::ends::{StoreArgs, check_objects};
+use super::exit::Exit;
+use super::flags::{ListArgs, PlaceArgs, RequestArgs, ShownArgs};
+use super::machine::{fit_open_files, runtime, watch_signals};
+use super::report_error;
+use super::tell::{print, tell};
+use crate::job::{Finished, Listed, Listing, Stop};
+use crate::journal::{Claim, JobIdentity, Place};
+use crate::model::{Error, Location, Target};
+use crate::op::partition;
+use crate::pace::{Pacer, RetryPolicy};
+use crate::report::{Added, Format, Output, Report, Terminal};
+use crate::source::Source;
+use crate::store::{Bucket, End};
+
+const EXAMPLES: &str = "\
+Examples:
+  s3bulk list s3://bucket/prefix/
+  s3bulk list --format jsonl s3://bucket | jq .key
+  s3bulk list --output keys.csv.gz s3://bucket
+  s3bulk list --summarize --depth 2 s3://bucket
+  s3bulk list --older-than 30d --storage-class-in STANDARD 's3://bucket/*/logs/**.gz'
+
+The order is that in which keys are found, unless --ordered is given. An
+interrupted run with --output is resumed by running the same command again.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FormatArg {
+    Text,
+    Jsonl,
+    Csv,
+    Tsv,
+}
+
+/// List objects, many ranges of keys at once
+///
+/// Writes a line for each object under SOURCE to stdout, or to a file.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ListVerbArgs {
+    /// What to list
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+
+    /// Take * ? and [ in locations literally
+    #[arg(long)]
+    no_glob: bool,
+    /// How lines look [default: as FILE's ending says, or text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<FormatArg>,
+    /// Write the lines to FILE; one that ends in .gz or .zst is compressed
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// In byte order
+    #[arg(long)]
+    ordered: bool,
+    /// Print objects and bytes by storage class and folder, and lines only to FILE
+    #[arg(long)]
+    summarize: bool,
+    /// Tell folders apart down to N below SOURCE
+    #[arg(long, default_value_t = 1, value_name = "N", requires = "summarize")]
+    depth: usize,
+
+    #[command(flatten)]
+    chosen: ChosenArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    listing: ListArgs,
+    #[command(flatten)]
+    requests: RequestArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    shown: ShownArgs,
+}
+
+impl ListVerbArgs {
+    pub(super) fn verbosity(&self) -> u8 {
+        self.shown.verbose
+    }
+
+    /// Whether the lines go to stdout.
+    fn prints(&self) -> bool {
+        self.output.is_none() && !self.summarize
+    }
+
+    fn format(&self) -> Format {
+        let name = self.output.as_deref().map(|path| path.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
+        match self.format {
+            Some(FormatArg::Text) => Format::Text,
+            Some(FormatArg::Jsonl) => Format::Jsonl,
+            Some(FormatArg::Csv) => Format::Csv,
+            Some(FormatArg::Tsv) => Format::Tsv,
+            None if name.ends_with(".jsonl") || name.ends_with(".ndjson") => Format::Jsonl,
+            None if name.ends_with(".csv") => Format::Csv,
+            None if name.ends_with(".tsv") => Format::Tsv,
+            None => Format::Text,
+        }
+    }
+
+    /// What is shown: nothing between the lines on a terminal.
+    fn shown(&self) -> ShownArgs {
+        let mixed = self.prints() && std::io::stdout().is_terminal() && self.shown.verbose == 0;
+        ShownArgs { quiet: self.shown.quiet || mixed, ..self.shown.clone() }
+    }
+
+    /// Where the checkpoint is kept: of lines that nobody keeps there is none, unless it is named.
+    fn place(&self) -> Result<Place, Error> {
+        let kept = self.output.as_deref().is_some_and(|path| !path.exists() || path.is_file());
+        if kept || self.place.checkpoint.is_some() { self.place.place() } else { Ok(Place::Nowhere) }
+    }
+
+    /// What makes another run the same job.
+    fn identity(&self, sources: &[Location], end: &End) -> JobIdentity {
+        let mut options = BTreeMap::new();
+        self.chosen.identity(&mut options);
+        let mut put = |name: &str, value: String| drop(options.insert(name.to_owned(), value));
+        put("format", format!("{:?}", self.format()).to_lowercase());
+        put("source-store", end.endpoint().unwrap_or_else(|| partition(end.region())).to_owned());
+        self.store.profile().into_iter().for_each(|profile| put("source-profile", profile));
+        if self.ordered {
+            put("ordered", "true".to_owned());
+        }
+        if self.summarize {
+            put("depth", self.depth.to_string());
+        }
+        if sources.iter().any(|source| matches!(source.target, Target::Pattern(_))) {
+            put("glob", "true".to_owned());
+        }
+        let output = self.output.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+        JobIdentity {
+            verb: "list".to_owned(),
+            sources: sources.iter().map(Location::to_string).collect(),
+            dest: output.map_or_else(|| "-".to_owned(), |path| path.to_string_lossy().into_owned()),
+            options,
+            job_id: self.place.job_id.clone(),
+        }
+    }
+}
+
+/// Runs the verb. `typed` is the command line as it was typed, for the hints.
+pub(super) fn run(args: &ListVerbArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return report_error(&error, terminal),
+    };
+    let stop = Stop::default();
+    let listed = runtime.block_on(async {
+        watch_signals(stop.clone(), terminal.clone())?;
+        let listing = tokio::select! {
+            biased;
+            // Nothing was begun: there is nothing to drain.
+            () = stop.token.cancelled() => return Ok(nothing(stop.clone(), None)),
+            listing = prepare(args, &stop, terminal) => listing?,
+        };
+        Ok(listing.run().await)
+    });
+    let mut listed = listed.unwrap_or_else(|error| nothing(stop.clone(), Some(error)));
+    runtime.shutdown_background();
+    if listed.closed {
+        return Exit::Done;
+    }
+    let complete = listed.finished.error.is_none() && listed.finished.signal.is_none();
+    if args.summarize && complete {
+        let added = Added::from(&listed.sums);
+        for line in added.text().iter().filter(|_| !args.shown.json) {
+            if let Err(error) = print(line) {
+                let why = format!("the summary cannot be written to stdout: {error}");
+                return report_error(&Error::Internal(why), terminal);
+            }
+        }
+        listed.finished.summary.added = Some(added);
+    }
+    tell(&args.shown(), &args.sources, typed, &listed.finished, terminal)
+}
+
+fn nothing(stop: Stop, error: Option<Error>) -> Listed {
+    let finished = Finished::before_it_began("list", stop.signal(), error);
+    Listed { finished, sums: Default::default(), closed: false }
+}
+
+/// Resolves what was typed into a listing.
+async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Result<Listing, Error> {
+    let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
+    let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let choice = args.chosen.filter()?;
+    if args.shown.json && args.prints() {
+        return Err(Error::Usage(
+            "--json prints the summary where the lines would go: name a file for them with --output, or give --summarize"
+                .to_owned(),
+        ));
+    }
+    let place = args.place()?;
+    let concurrency = fit_open_files(args.listing.list_concurrency);
+    let end = End::load("", args.store.config()).await?;
+    let identity = args.identity(&locations, &end);
+    let retry = RetryPolicy { attempts: args.requests.attempts };
+    let pacer = Pacer::new(concurrency, retry, args.requests.request_timeout, stop.token.clone());
+    let mut sources = open(&end, locations, &pacer).await?;
+
+    let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
+    check_output(args.output.as_deref(), checkpoint.as_deref())?;
+    let claim = Claim::new(identity, &place, args.place.mode())?;
+    for source in &mut sources {
+        source.filter = choice.resolve(claim.started_at(), &source.location)?.map(Arc::new);
+    }
+    if !claim.is_resumed() {
+        check_objects(&sources).await?;
+    }
+    let output = match &args.output {
+        Some(path) => Some(Output::file(path, claim.output_length())?),
+        None if args.prints() => Some(Output::stdout()),
+        None => None,
+    };
+    let journal = claim.begin()?;
+    let report = Report::new(args.shown().show(), terminal.clone(), false);
+    if let (Some(resumed), false) = (journal.resumed(), args.shown.quiet) {
+        report.resuming(resumed.done);
+    }
+    Ok(Listing {
+        sources,
+        journal,
+        checkpoint,
+        output,
+        format: args.format(),
+        ordered: args.ordered,
+        depth: args.summarize.then_some(args.depth),
+        report,
+        pacer,
+        concurrency,
+        stop: stop.clone(),
+    })
+}
+
+/// Opens each bucket once.
+async fn open(end: &End, locations: Vec<Location>, pacer: &Arc<Pacer>) -> Result<Vec<Source>, Error> {
+    let mut sources: Vec<Source> = Vec::new();
+    for (location, index) in locations.into_iter().zip(0..) {
+        let known = sources.iter().map(|source| &source.bucket).find(|bucket| bucket.name() == location.bucket);
+        let bucket: Bucket = match known {
+            Some(bucket) => bucket.clone(),
+            None => end.bucket(&location.bucket, pacer).await?,
+        };
+        sources.push(Source { index, bucket, location, version_id: None, filter: None, beside: None });
+    }
+    Ok(sources)
+}
+
+/// The lines must not go where the checkpoint is.
+fn check_output(output: Option<&Path>, checkpoint: Option<&Path>) -> Result<(), Error> {
+    let Some(output) = output.and_then(|path| std::path::absolute(path).ok()) else { return Ok(()) };
+    if Some(output.as_path()) == checkpoint {
+        return Err(Error::Usage(format!("--output {} is the checkpoint: name another file", output.display())));
+    }
+    Ok(())
+}

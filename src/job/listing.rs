@@ -1,0 +1,535 @@
+//! The loop of a listing: what the sources yield is written out, a batch at a time. The checkpoint
+//! says that something is listed when it is in the output, and on disk if that is a file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::MissedTickBehavior;
+
+use super::feed::{Feed, Heard};
+use super::in_order::{InOrder, Next};
+use super::{Finished, Stop, unlistable};
+use crate::journal::{Ending, Journal, Wrote};
+use crate::model::{Class, Error, Item, Object, Position, Sum, Sums};
+use crate::pace::Pacer;
+use crate::report::{Format, Output, Progress, Report, STANDARD, Status, Summary};
+use crate::source::{Order, Source, Yield};
+
+/// How often what waits is written, and the ranges are looked at.
+const TICK: Duration = Duration::from_millis(25);
+
+/// Bytes of lines that are written at once.
+const BATCH: usize = 256 << 10;
+
+/// Batches that may wait to be written.
+const WAITING: usize = 4;
+
+/// How often a file is synced to disk at most: a kill repeats this much.
+const SYNC_EVERY: Duration = Duration::from_millis(100);
+
+/// How long an output that takes nothing is waited for when the run is to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A listing that is ready to run.
+#[derive(Debug)]
+pub struct Listing {
+    /// What is listed.
+    pub sources: Vec<Source>,
+    /// The checkpoint, open.
+    pub journal: Journal,
+    /// Where the checkpoint is kept.
+    pub checkpoint: Option<PathBuf>,
+    /// Where lines are written, if they are.
+    pub output: Option<Output>,
+    /// How the lines look.
+    pub format: Format,
+    /// Whether they come in byte order.
+    pub ordered: bool,
+    /// Folders are told apart to this depth, if anything is added up.
+    pub depth: Option<usize>,
+    /// What the user sees.
+    pub report: Report,
+    /// The gate of all requests.
+    pub pacer: Arc<Pacer>,
+    /// Ranges that are listed at once.
+    pub concurrency: usize,
+    /// How it is asked to end.
+    pub stop: Stop,
+}
+
+/// How a listing ended.
+#[derive(Debug)]
+pub struct Listed {
+    /// As every run.
+    pub finished: Finished,
+    /// What all runs of the job added up.
+    pub sums: Sums,
+    /// Nobody reads what it writes any more.
+    pub closed: bool,
+}
+
+impl Listing {
+    /// Lists to the end, or until it is asked to stop or cannot go on.
+    ///
+    /// # Cancellation
+    /// Dropping it is like a kill: the checkpoint holds what was on disk some 100 ms ago.
+    pub async fn run(mut self) -> Listed {
+        let started = Instant::now();
+        let mut summary = Summary::new("list", self.journal.started_at().to_owned());
+        summary.checkpoint.clone_from(&self.checkpoint);
+        let resumed = self.journal.resumed().map_or(0, |tally| tally.done);
+        let (stop, pacer, output) = (self.stop.clone(), Arc::clone(&self.pacer), self.output.take());
+        let (batches, written) = start_writer(output, self.checkpoint.is_some());
+        let mut run = Run::new(self, batches);
+        let worked = run.pass(written).await;
+        let error = worked.and_then(|()| run.close()).err();
+        let signal = stop.signal().filter(|_| !run.is_over());
+        summary.status = match (&error, signal) {
+            (Some(_), _) => Status::Failed,
+            (None, Some(_)) => Status::Interrupted,
+            (None, None) => Status::Complete,
+        };
+        run.count(&mut summary);
+        summary.resumed = resumed;
+        summary.take_requests(pacer.stats());
+        summary.elapsed_s = started.elapsed().as_secs_f64();
+        summary.error = error.as_ref().map(Error::to_string);
+        Listed { finished: Finished { summary, signal, error }, sums: run.journal.sums().clone(), closed: run.closed }
+    }
+}
+
+/// Lines, and what they mean for the checkpoint.
+#[derive(Debug, Default)]
+struct Batch {
+    lines: Vec<u8>,
+    /// What each range has in it.
+    ranges: BTreeMap<usize, Wrote>,
+    sums: Sums,
+}
+
+impl Batch {
+    fn range(&mut self, range: usize) -> &mut Wrote {
+        self.ranges.entry(range).or_insert_with(|| Wrote { range, at: None, end: false, objects: 0, bytes: 0 })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.ranges.is_empty()
+    }
+}
+
+/// What the writer is told.
+enum Told {
+    Write(Batch),
+    /// All was told: the output is whole.
+    Complete,
+}
+
+/// What the writer has done.
+struct Written {
+    length: Option<u64>,
+    ranges: Vec<Wrote>,
+    sums: Vec<Sum>,
+}
+
+type WrittenOr = Result<Written, WriteError>;
+
+/// What a listing is written for is gone, or full.
+enum WriteError {
+    /// Nobody reads it any more.
+    Closed,
+    Broken(Error),
+}
+
+/// Starts the thread that may block on the output. It ends when it is told no more.
+fn start_writer(output: Option<Output>, syncs: bool) -> (Sender<Told>, Receiver<WrittenOr>) {
+    let (batches, mut told) = mpsc::channel(WAITING);
+    let (done, written) = mpsc::channel(WAITING);
+    tokio::task::spawn_blocking(move || {
+        let mut writer = Writer { output, syncs, synced: Instant::now(), unsynced: Vec::new() };
+        while let Some(next) = told.blocking_recv() {
+            let ended = matches!(next, Told::Complete);
+            match writer.take(next, told.is_empty()) {
+                Ok(None) => {}
+                Ok(Some(all)) => drop(done.blocking_send(Ok(all))),
+                Err(error) => return drop(done.blocking_send(Err(error))),
+            }
+            if ended {
+                return;
+            }
+        }
+        if let Some(output) = writer.output.filter(|_| !syncs) {
+            // Nothing says how far it goes: it is of no use.
+            output.discard();
+        }
+    });
+    (batches, written)
+}
+
+struct Writer {
+    output: Option<Output>,
+    /// Whether somebody relies on what was written.
+    syncs: bool,
+    synced: Instant,
+    /// What is written and, if it is a file, not on disk.
+    unsynced: Vec<Batch>,
+}
+
+impl Writer {
+    /// Writes a batch; what is safe then.
+    fn take(&mut self, told: Told, idle: bool) -> Result<Option<Written>, WriteError> {
+        let complete = matches!(told, Told::Complete);
+        let worked = self.work(told, complete || idle || self.synced.elapsed() >= SYNC_EVERY);
+        let safe = worked.map_err(|error| match (&self.output, error.kind()) {
+            (Some(output), std::io::ErrorKind::BrokenPipe) if !output.is_kept() => WriteError::Closed,
+            (Some(output), _) => WriteError::Broken(output.broken(&error)),
+            (None, _) => WriteError::Broken(Error::Internal(error.to_string())),
+        })?;
+        Ok(safe.then(|| self.written()))
+    }
+
+    fn work(&mut self, told: Told, due: bool) -> std::io::Result<bool> {
+        match (told, &mut self.output) {
+            (Told::Write(batch), output) => {
+                if let Some(output) = output {
+                    output.write(&batch.lines)?;
+                }
+                self.unsynced.push(Batch { lines: Vec::new(), ..batch });
+            }
+            (Told::Complete, Some(output)) => output.complete()?,
+            (Told::Complete, None) => {}
+        }
+        if due && self.syncs {
+            self.output.as_ref().map_or(Ok(()), Output::sync)?;
+            self.synced = Instant::now();
+        }
+        Ok(due || !self.syncs)
+    }
+
+    fn written(&mut self) -> Written {
+        let batches = std::mem::take(&mut self.unsynced);
+        let mut sums = Sums::default();
+        let mut ranges: BTreeMap<usize, Wrote> = BTreeMap::new();
+        for mut batch in batches {
+            sums.extend(&batch.sums.take());
+            for (range, wrote) in batch.ranges {
+                match ranges.get_mut(&range) {
+                    Some(all) => all.add(wrote),
+                    None => drop(ranges.insert(range, wrote)),
+                }
+            }
+        }
+        let length = self.output.as_ref().and_then(Output::length);
+        Written { length, ranges: ranges.into_values().collect(), sums: sums.take() }
+    }
+}
+
+/// The state of a run.
+struct Run {
+    feed: Feed,
+    journal: Journal,
+    report: Report,
+    pacer: Arc<Pacer>,
+    stop: Stop,
+    format: Format,
+    depth: Option<usize>,
+    /// What holds the lines back whose turn has not come, where they come in order.
+    in_order: Option<InOrder<Chunk>>,
+    /// The ranges that come in no order, and their last pages.
+    unordered: HashMap<usize, Option<Chunk>>,
+    /// Where each source's keys begin, and its bucket.
+    roots: Vec<(String, String)>,
+    batch: Batch,
+    batches: Option<Sender<Told>>,
+    listed: u64,
+    filtered: u64,
+    vanished: u64,
+    done: u64,
+    bytes: u64,
+    resumed: u64,
+    closed: bool,
+}
+
+impl Run {
+    fn new(listing: Listing, batches: Sender<Told>) -> Self {
+        let root = |source: &Source| (source.location.root().to_owned(), source.location.bucket.clone());
+        let order = if listing.ordered { Order::First } else { Order::Largest };
+        Self {
+            roots: listing.sources.iter().map(root).collect(),
+            feed: Feed::new(listing.sources, listing.concurrency, order),
+            resumed: listing.journal.resumed().map_or(0, |tally| tally.done),
+            journal: listing.journal,
+            report: listing.report,
+            pacer: listing.pacer,
+            stop: listing.stop,
+            format: listing.format,
+            depth: listing.depth,
+            in_order: listing.ordered.then(InOrder::default),
+            unordered: HashMap::new(),
+            batch: Batch::default(),
+            batches: Some(batches),
+            listed: 0,
+            filtered: 0,
+            vanished: 0,
+            done: 0,
+            bytes: 0,
+            closed: false,
+        }
+    }
+
+    async fn pass(&mut self, mut written: Receiver<WrittenOr>) -> Result<(), Error> {
+        let ranges = if self.journal.is_planned() {
+            self.journal.track_recorded()
+        } else {
+            self.journal.plan(self.feed.whole())?
+        };
+        if self.journal.output_length().is_none() {
+            self.batch.lines = self.format.header()?;
+        }
+        self.hold_back(&ranges)?;
+        self.feed.plan(&mut self.journal, ranges)?;
+        self.release();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = false;
+        loop {
+            let stopping = self.stop.token.is_cancelled();
+            if !stopping {
+                let held = self.in_order.as_ref().map_or(0, InOrder::waiting);
+                self.feed.begin_listers(&mut self.journal, held)?;
+            }
+            let over = self.feed.is_exhausted();
+            if over && self.batch.is_empty() || stopping {
+                break;
+            }
+            let full = self.batch.lines.len() >= BATCH;
+            let batches = self.batches.clone();
+            let permit = async move { batches?.reserve_owned().await.ok() };
+            // Every arm is cancel-safe: a dropped branch has taken nothing.
+            tokio::select! {
+                biased;
+                () = self.stop.token.cancelled() => {}
+                _ = tick.tick() => {
+                    due = true;
+                    self.feed.cut()?;
+                    self.show();
+                }
+                Some(done) = written.recv() => if self.on_written(done)? { break },
+                Some(permit) = permit, if !self.batch.is_empty() && (full || due || over) => {
+                    due = false;
+                    permit.send(Told::Write(std::mem::take(&mut self.batch)));
+                }
+                Some(heard) = self.feed.next(!full) => self.on_heard(heard)?,
+            }
+        }
+        self.feed.end().await;
+        self.end(written).await
+    }
+
+    fn hold_back(&mut self, ranges: &[usize]) -> Result<(), Error> {
+        if let Some(in_order) = &mut self.in_order {
+            for range in ranges {
+                in_order.begin(self.journal.range(*range)?.id.clone(), *range);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the writer end.
+    async fn end(&mut self, mut written: Receiver<WrittenOr>) -> Result<(), Error> {
+        let batches = self.batches.take();
+        let patience = if self.stop.token.is_cancelled() { PATIENCE } else { Duration::MAX };
+        let whole = self.is_over() && !self.closed;
+        let tell = async {
+            if let Some(batches) = batches.filter(|_| whole) {
+                // Gone only where the writer is.
+                let _ = batches.send(Told::Complete).await;
+            }
+        };
+        let hear = async {
+            while let Some(done) = written.recv().await {
+                if self.on_written(done)? {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let ended = async { tokio::join!(tell, hear).1 };
+        tokio::time::timeout(patience, ended).await.unwrap_or(Ok(()))
+    }
+
+    /// Records what was written; `true` if nobody reads any more of it.
+    fn on_written(&mut self, written: WrittenOr) -> Result<bool, Error> {
+        match written {
+            Ok(Written { length, ranges, sums }) => {
+                for wrote in &ranges {
+                    self.done += wrote.objects;
+                    self.bytes = self.bytes.saturating_add(wrote.bytes);
+                }
+                self.journal.wrote(length, ranges, sums)?;
+                self.journal.flush(Some(Instant::now()))?;
+                Ok(false)
+            }
+            Err(WriteError::Closed) => {
+                self.closed = true;
+                Ok(true)
+            }
+            Err(WriteError::Broken(error)) => Err(error),
+        }
+    }
+
+    fn on_heard(&mut self, heard: Heard) -> Result<(), Error> {
+        match heard {
+            Heard::Yield(yielded) => self.on_yield(yielded),
+            Heard::Ended(ended) => ended.map_err(|error| Error::Internal(format!("a lister ended badly: {error}"))),
+        }
+    }
+
+    fn on_yield(&mut self, yielded: Yield) -> Result<(), Error> {
+        match yielded {
+            Yield::Items { range, items, filtered, through } => {
+                self.listed += items.len() as u64 + filtered;
+                self.filtered += filtered;
+                let chunk = self.render(range, items, through)?;
+                match (&mut self.in_order, self.unordered.get_mut(&range)) {
+                    (Some(in_order), _) => {
+                        in_order.hold(range, chunk);
+                        self.release();
+                    }
+                    // Where it stands with its last page is at its end: the two are one step.
+                    (None, Some(last)) if !chunk.at.as_ref().is_some_and(|at| !at.is_ordered()) => *last = Some(chunk),
+                    (None, _) => self.write(chunk),
+                }
+            }
+            Yield::Split { range, cuts } => {
+                let ranges = self.journal.split(range, cuts)?;
+                self.hold_back(&ranges)?;
+                self.feed.on_split(&mut self.journal, ranges)?;
+            }
+            Yield::Unordered { .. } if self.in_order.is_some() => {
+                return Err(Error::Unworkable(
+                    "this store does not list its keys in byte order: leave --ordered out".to_owned(),
+                ));
+            }
+            Yield::Unordered { range } => drop(self.unordered.insert(range, None)),
+            Yield::Exhausted { range } => {
+                self.feed.on_exhausted(range);
+                if let Some(Some(last)) = self.unordered.remove(&range) {
+                    self.write(Chunk { at: None, ..last });
+                }
+                match &mut self.in_order {
+                    Some(in_order) => {
+                        in_order.exhausted(range);
+                        self.release();
+                    }
+                    None => self.batch.range(range).end = true,
+                }
+            }
+            Yield::Broken { error, .. } if error.class == Class::Interrupted => {}
+            Yield::Broken { what, error } => return Err(unlistable(&what, &error)),
+        }
+        Ok(())
+    }
+
+    /// The lines of some items, and what they are.
+    fn render(&mut self, range: usize, items: Vec<Item>, through: Option<Position>) -> Result<Chunk, Error> {
+        let source = items.first().map_or(0, |item| item.source as usize);
+        let Some((root, bucket)) = self.roots.get(source) else {
+            return Err(Error::Checkpoint(format!(
+                "the checkpoint names a source number {source} that this job has not"
+            )));
+        };
+        let mut chunk = Chunk { range, lines: Vec::new(), at: through, objects: 0, bytes: 0, sums: Sums::default() };
+        // One that was named, and is gone.
+        let gone = |object: &Object| object.etag.is_none() && object.last_modified.is_none();
+        let there = || items.iter().map(|item| &item.object).filter(|object| !gone(object));
+        for object in there() {
+            chunk.objects += 1;
+            chunk.bytes = chunk.bytes.saturating_add(object.size);
+            if let Some(depth) = self.depth {
+                let class = object.storage_class.as_deref().unwrap_or(STANDARD);
+                chunk.sums.count(&folder(bucket, root, &object.key, depth), class, object.size);
+            }
+        }
+        self.vanished += items.len() as u64 - chunk.objects;
+        if let (None, Some(last)) = (&chunk.at, items.last()) {
+            chunk.at = Some(last.position());
+        }
+        self.format.lines(bucket, there(), &mut chunk.lines)?;
+        Ok(chunk)
+    }
+
+    fn write(&mut self, chunk: Chunk) {
+        self.batch.lines.extend_from_slice(&chunk.lines);
+        for sum in chunk.sums.iter() {
+            self.batch.sums.extend(&[sum]);
+        }
+        let Chunk { range, at, objects, bytes, .. } = chunk;
+        self.batch.range(range).add(Wrote { range, at, end: false, objects, bytes });
+    }
+
+    /// Writes what has come to its turn.
+    fn release(&mut self) {
+        while let Some(next) = self.in_order.as_mut().and_then(InOrder::next) {
+            match next {
+                Next::Turn(range) => self.feed.put_first(range),
+                Next::Chunk(chunk) => self.write(chunk),
+                Next::End(range) => self.batch.range(range).end = true,
+            }
+        }
+    }
+
+    fn show(&mut self) {
+        self.report.progress(&Progress {
+            selected: self.listed - self.filtered,
+            listed_all: self.feed.is_exhausted(),
+            done: self.done,
+            bytes: self.bytes,
+            in_flight: self.pacer.stats().in_flight(),
+            resumed: self.resumed,
+            draining: self.stop.token.is_cancelled(),
+            ..Progress::default()
+        });
+    }
+
+    /// Whether all is listed and written.
+    fn is_over(&self) -> bool {
+        self.feed.is_exhausted() && self.batch.is_empty()
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        self.report.finish();
+        self.journal.close(self.is_over().then_some(Ending::Complete))
+    }
+
+    fn count(&self, summary: &mut Summary) {
+        summary.listed = self.listed;
+        summary.filtered = self.filtered;
+        summary.selected = self.listed - self.filtered;
+        summary.skipped = self.vanished;
+        summary.done = self.done;
+        summary.bytes = self.bytes;
+        summary.pending = summary.selected.saturating_sub(summary.done + summary.skipped);
+        summary.probes = self.feed.probes();
+    }
+}
+
+/// The lines of some objects of a range.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) range: usize,
+    lines: Vec<u8>,
+    at: Option<Position>,
+    objects: u64,
+    bytes: u64,
+    sums: Sums,
+}
+
+/// The folder of a key, at most `depth` below what its source names.
+fn folder(bucket: &str, root: &str, key: &str, depth: usize) -> String {
+    let rest = key.get(root.len()..).unwrap_or_default();
+    let end = rest.match_indices('/').take(depth).last().map_or(0, |(at, slash)| at + slash.len());
+    format!("s3://{bucket}/{}", &key[..root.len() + end])
+}
