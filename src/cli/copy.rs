@@ -259,7 +259,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
             resumed.done
         ));
     }
-    let limits = Limits { concurrency, list_concurrency: args.speed.listing.list_concurrency };
+    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency };
     let stop = stop.clone();
     Ok((Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
 }

@@ -30,25 +30,14 @@ pub(super) struct ConcurrencyArgs {
     pub(super) concurrency: usize,
 }
 
-/// Ranges that are listed at once unless it is said: more bring nothing where each page takes some
-/// 80 ms, and cost more requests. Chosen by measurement.
-const LIST_CONCURRENCY: usize = 64;
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "How fast")]
-pub(super) struct ListArgs {
-    /// Ranges of keys listed at once; 1: one page after another
-    #[arg(long, default_value_t = LIST_CONCURRENCY, value_name = "N", value_parser = list_concurrency)]
-    pub(super) list_concurrency: usize,
-}
-
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How fast")]
 pub(super) struct SpeedArgs {
     #[command(flatten)]
     pub(super) at_once: ConcurrencyArgs,
-    #[command(flatten)]
-    pub(super) listing: ListArgs,
+    /// Ranges of keys listed at once; 1: one page after another
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = list_concurrency)]
+    pub(super) list_concurrency: usize,
     #[command(flatten)]
     pub(super) requests: RequestArgs,
     /// Memory for objects that go through this machine
@@ -111,7 +100,7 @@ fn positive(text: &str) -> Result<usize, String> {
 /// nothing.
 const MOST_LISTERS: usize = 1_000;
 
-fn list_concurrency(text: &str) -> Result<usize, String> {
+pub(super) fn list_concurrency(text: &str) -> Result<usize, String> {
     positive(text)
         .ok()
         .filter(|number| *number <= MOST_LISTERS)

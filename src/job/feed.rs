@@ -4,21 +4,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::journal::Journal;
 use crate::model::{Error, Position, Range, RangeId};
-use crate::source::{self, Keyspace, Order, Share, Source, Yield};
+use crate::source::{self, Keyspace, Order, Share, Source, Spread, Yield};
 
 /// Messages of the listers that may wait: with 100 items each, what listing runs ahead of copying,
 /// beside the page that each lister holds.
 const FEED: usize = 32;
 
-/// Messages that a range may send before its turn, where items are handed on in order: with 100 items
-/// each, two pages.
-const AHEAD: usize = 20;
+/// Pages that a range may list before its turn, where items are handed on in order: the lines of so
+/// many pages, for each range that is listed at once, are in memory at most.
+const AHEAD: u64 = 8;
 
 /// The ranges of a job, as they are listed.
 #[derive(Debug)]
@@ -88,7 +87,7 @@ impl Feed {
     /// Begins as many of the waiting ranges as may be listed at once. `held` ranges are exhausted, and
     /// what they found is in memory until its turn comes.
     pub(super) fn begin_listers(&mut self, journal: &mut Journal, held: usize) -> Result<(), Error> {
-        let room = self.concurrency.min((2 * self.concurrency).saturating_sub(held));
+        let room = self.concurrency.saturating_sub(held);
         while let Some((_, index)) = self.waiting.first_key_value() {
             // The one that all others wait for is listed in any case.
             if self.listers.len() >= room && self.first != Some(*index) {
@@ -109,9 +108,11 @@ impl Feed {
             return Ok(());
         }
         let source = self.source(&id)?;
-        let ahead =
-            if self.order == Order::First && self.first != Some(index) { AHEAD } else { Semaphore::MAX_PERMITS };
+        let ahead = if matches!(self.order, Order::First(_)) { AHEAD } else { u64::MAX };
         let share = Share::new(source.location.path(), &range, &self.keyspace, ahead);
+        if self.first == Some(index) {
+            share.put_first();
+        }
         self.shares.insert(id.clone(), (index, Arc::clone(&share)));
         self.ids.insert(index, id);
         self.listers.spawn(source::list(source, index, range, share, sender));
@@ -122,7 +123,7 @@ impl Feed {
     pub(super) fn put_first(&mut self, range: usize) {
         self.first = Some(range);
         if let Some((_, share)) = self.ids.get(&range).and_then(|id| self.shares.get(id)) {
-            share.run_ahead();
+            share.put_first();
         }
     }
 
@@ -149,7 +150,8 @@ impl Feed {
             let (index, share, _) = &ranges[range];
             let Some(id) = self.ids.get(index) else { continue };
             let (source, out) = (self.source(id)?, self.channel.0.clone());
-            let survey = source::survey(source, Arc::clone(share), *index, cuts, out);
+            let spread = if let Order::First(pages) = self.order { Spread::Near(pages.into()) } else { Spread::Even };
+            let survey = source::survey(source, Arc::clone(share), *index, (cuts, spread), out);
             self.sought += cuts;
             self.surveys.spawn(async move {
                 survey.await;

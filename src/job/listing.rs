@@ -24,6 +24,14 @@ const TICK: Duration = Duration::from_millis(25);
 /// Bytes of lines that are written at once.
 const BATCH: usize = 256 << 10;
 
+/// Pages of the parts that ranges are cut into where lines come in order: smaller ones would cost more
+/// requests.
+const PART: u32 = 8;
+
+/// Ranges that are listed at once at most where lines come in order: the lines of [`PART`] pages of
+/// each, some 30 MB, may be in memory.
+const IN_ORDER: usize = 24;
+
 /// Batches that may wait to be written.
 const WAITING: usize = 4;
 
@@ -255,10 +263,13 @@ struct Run {
 impl Run {
     fn new(listing: Listing, batches: Sender<Told>) -> Self {
         let root = |source: &Source| (source.location.root().to_owned(), source.location.bucket.clone());
-        let order = if listing.ordered { Order::First } else { Order::Largest };
+        let (order, concurrency) = match listing.ordered {
+            true => (Order::First(PART), listing.concurrency.min(IN_ORDER)),
+            false => (Order::Largest, listing.concurrency),
+        };
         Self {
             roots: listing.sources.iter().map(root).collect(),
-            feed: Feed::new(listing.sources, listing.concurrency, order),
+            feed: Feed::new(listing.sources, concurrency, order),
             resumed: listing.journal.resumed().map_or(0, |tally| tally.done),
             journal: listing.journal,
             report: listing.report,

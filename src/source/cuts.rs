@@ -11,46 +11,59 @@ const PAGES_FOR_ONE: f64 = 12.0;
 /// What is thought to be left counts up to so many times what was seen: a few pages say little.
 const TRUST: f64 = 16.0;
 
-/// What one cut costs: a question, and half a page that is listed twice.
-const CUT: f64 = 1.5;
+/// What one cut may cost: half a page that is listed twice, or a page where there is nothing to cut.
+const CUT: f64 = 1.0;
+
+/// What a look at a range costs beside that.
+const LOOK: f64 = 1.0;
+
+/// An estimate of so many times the pages that were seen is not believed without a look.
+const BELIEVED: f64 = 8.0;
+
+/// Whether `left` pages may well be left in a range, where `pages` were listed in all.
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
+pub(super) fn is_believed(left: f64, pages: u64) -> bool {
+    left <= BELIEVED * pages as f64
+}
 
 /// Which ranges are cut first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Those with most left.
     Largest,
-    /// The first ones.
-    First,
+    /// The first ones, into parts of so many pages.
+    First(u32),
 }
 
 /// Into how many parts more to cut which of the ranges, of which `left` says how many pages are
 /// left: an index of `left` and a number of cuts each. There are `idle` tasks for them; `pages` were
 /// listed, and `spent` requests went beyond them.
 #[allow(clippy::cast_precision_loss, reason = "estimates")]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the idle tasks")]
 pub fn share_out(left: &[f64], idle: usize, pages: u64, spent: u64, order: Order) -> Vec<(usize, usize)> {
     let total: f64 = left.iter().sum();
     let pages = pages as f64;
     let mut allowed = HANDFUL + (pages + total.min(TRUST * pages)) / PAGES_FOR_ONE - spent as f64;
-    let mut ranges: Vec<(usize, f64)> = left.iter().copied().enumerate().collect();
-    if order == Order::Largest {
-        ranges.sort_by(|a, b| b.1.total_cmp(&a.1));
-    }
-    let (mut idle, mut shares) = (idle, Vec::new());
-    for (range, left) in ranges {
-        let even = match order {
-            Order::Largest => (idle as f64 * left / total).ceil(),
-            Order::First => idle as f64,
+    let least = match order {
+        Order::Largest => LEAST_PAGES,
+        Order::First(pages) => f64::from(pages),
+    };
+    let mut cuts = vec![0_usize; left.len()];
+    let part = |cuts: &[usize], range: usize| left[range] / (cuts[range] as f64 + 1.0);
+    let has_room = |cuts: &[usize], range: usize| left[range] >= least * (cuts[range] as f64 + 2.0);
+    for _ in 0..idle {
+        let candidates = (0..left.len()).filter(|range| has_room(&cuts, *range));
+        let next = match order {
+            Order::Largest => candidates.max_by(|a, b| part(&cuts, *a).total_cmp(&part(&cuts, *b))),
+            Order::First(_) => candidates.min(),
         };
-        let cuts = even.min(left / LEAST_PAGES).min(allowed / CUT).min(idle as f64);
-        if cuts < 1.0 {
-            continue;
+        let Some(range) = next else { break };
+        allowed -= if cuts[range] == 0 { CUT + LOOK } else { CUT };
+        if allowed < 0.0 {
+            break;
         }
-        shares.push((range, cuts as usize));
-        idle -= cuts as usize;
-        allowed -= CUT * cuts.floor() + 1.0;
+        cuts[range] += 1;
     }
-    shares
+    cuts.into_iter().enumerate().filter(|(_, cuts)| *cuts > 0).collect()
 }
 
 /// At most `ranges - 1` cuts for the keys behind `after` and up to `until`, taken evenly from
@@ -76,24 +89,24 @@ mod tests {
 
     #[test]
     fn nothing_is_cut_where_little_is_left_or_nobody_is_idle() {
-        assert!(share_out(&[1.9, 0.0], 60, 100, 0, Order::Largest).is_empty());
+        assert!(share_out(&[3.9, 0.0], 60, 100, 0, Order::Largest).is_empty());
         assert!(share_out(&[500.0], 0, 100, 0, Order::Largest).is_empty());
         assert!(share_out(&[], 60, 100, 0, Order::Largest).is_empty());
     }
 
     #[test]
     fn the_first_page_allows_a_handful_and_more_pages_more() {
-        assert_eq!(share_out(&[1_000.0], 63, 1, 0, Order::Largest), [(0, 3)]);
-        assert_eq!(share_out(&[100.0, 900.0], 60, 40, 6, Order::Largest), [(1, 36)]);
+        assert_eq!(share_out(&[1_000.0], 63, 1, 0, Order::Largest), [(0, 4)]);
+        assert_eq!(share_out(&[100.0, 900.0], 60, 40, 6, Order::Largest), [(0, 5), (1, 47)]);
         assert!(share_out(&[1_000.0], 63, 1, 5, Order::Largest).is_empty());
     }
 
     #[test]
-    fn ranges_are_cut_by_what_is_left_of_them_or_in_their_order() {
+    fn ranges_are_cut_into_even_parts_or_in_their_order() {
         let left = [40.0, 400.0, 4.0];
-        assert_eq!(share_out(&left, 10, 1_000, 0, Order::Largest), [(1, 10)]);
-        assert_eq!(share_out(&left, 30, 1_000, 0, Order::Largest), [(1, 28), (0, 1), (2, 1)]);
-        assert_eq!(share_out(&left, 30, 1_000, 0, Order::First), [(0, 20), (1, 10)]);
+        assert_eq!(share_out(&left, 9, 1_000, 0, Order::Largest), [(1, 9)]);
+        assert_eq!(share_out(&left, 30, 1_000, 0, Order::Largest), [(0, 2), (1, 28)]);
+        assert_eq!(share_out(&left, 30, 1_000, 0, Order::First(5)), [(0, 7), (1, 23)]);
     }
 
     fn folders(n: usize) -> Vec<String> {
@@ -126,7 +139,7 @@ mod tests {
         fn no_more_is_shared_out_than_there_is(
             left in prop::collection::vec(0.0_f64..1e9, 0..8), idle in 0_usize..99, pages in 0_u64..9_999, spent in 0_u64..999, first: bool,
         ) {
-            let order = if first { Order::First } else { Order::Largest };
+            let order = if first { Order::First(6) } else { Order::Largest };
             let shares = share_out(&left, idle, pages, spent, order);
             let cuts: usize = shares.iter().map(|(_, cuts)| cuts).sum();
             prop_assert!(cuts <= idle);

@@ -94,8 +94,13 @@ impl<'a> Lister<'a> {
         if self.cursor.unordered && self.goes_unordered().await.is_err() {
             return Ok(());
         }
+        let mut found =
+            self.after.as_deref().and_then(|after| self.share.keyspace().take_found(self.source.index, after));
         loop {
-            let page = self.source.bucket.list(&self.cursor.request(self.prefix)).await?;
+            let page = match found.take() {
+                Some(page) => page,
+                None => self.source.bucket.list(&self.cursor.request(self.prefix)).await?,
+            };
             let next = match self.cursor.next(self.prefix, &page) {
                 // Nothing was skipped and nothing taken over: the server's tokens lead through it.
                 Err(error) if error.code == OUT_OF_ORDER && self.cursor.by_token && self.share.keep_whole() => {
@@ -121,6 +126,15 @@ impl<'a> Lister<'a> {
             match sent {
                 Ok(More::Perhaps) if truncated => self.cursor = next,
                 _ => return Ok(()),
+            }
+            if let Ok(permit) = self.out.reserve().await {
+                self.share.give_back(|cuts| {
+                    let cuts = cuts.into_iter().map(Position::Key).collect();
+                    permit.send(Yield::Split { range: self.index, cuts });
+                });
+            }
+            if self.share.is_over() {
+                return Ok(());
             }
         }
     }
@@ -181,7 +195,6 @@ impl<'a> Lister<'a> {
         if items.is_empty() && filtered == 0 && passed.is_none() {
             return Ok(());
         }
-        self.share.admit().await;
         let items = Yield::Items { range: self.index, items, filtered, through: passed };
         self.out.send(items).await.map_err(|_| Closed)
     }

@@ -22,7 +22,7 @@ pub use cuts::{Order, share_out};
 pub use listing::list;
 pub use replay::replay;
 pub use share::{Keyspace, Share};
-pub use survey::survey;
+pub use survey::{Spread, survey};
 
 /// How many items are sent at once: fewer than a page, so that the pages of several ranges
 /// interleave and the copies reach several partitions of the store.

@@ -150,15 +150,16 @@ impl Alphabet {
         tail
     }
 
-    /// At most `count` places strictly between `low` and `high`, in order and about evenly apart. All
-    /// keys between them begin with `prefix`; `high` is open where it is `None`.
-    pub(super) fn places(&self, prefix: &str, low: &str, high: Option<&str>, count: usize) -> Vec<String> {
+    /// At most `count` places strictly between `low` and `high`, in order: `part` of the way apart, if
+    /// so many have room, and else evenly. All keys between them begin with `prefix`; `high` is open
+    /// where it is `None`.
+    pub(super) fn places(&self, prefix: &str, low: &str, high: Option<&str>, count: usize, part: f64) -> Vec<String> {
         let start = high.map_or(prefix.len(), |high| common(low, high));
         let (Some(beginning), Some(tail)) = (low.get(..start), low.get(start..)) else { return Vec::new() };
         let from = self.place(tail);
         let to = high.map_or(1.0, |high| self.place(&high[start..]));
         #[allow(clippy::cast_precision_loss, reason = "counts are small")]
-        let step = (to - from) / (count as f64 + 1.0);
+        let step = (to - from) * part.min(1.0 / (count as f64 + 1.0));
         let inside = |place: &String| {
             place.as_str() > low
                 && high.is_none_or(|high| place.as_str() < high)
@@ -313,7 +314,7 @@ mod tests {
     #[test]
     fn hexadecimal_keys_are_cut_into_even_parts() {
         let seen = alphabet(&["0f3b9d", "00a1c7", "2468e5"]);
-        let places = seen.places("", "00ffab", None, 3);
+        let places = seen.places("", "00ffab", None, 3, 1.0);
         assert_eq!(places, ["40", "8", "c"]);
     }
 
@@ -374,7 +375,7 @@ mod tests {
             let mut alphabet = Alphabet::default();
             seen.iter().for_each(|key| alphabet.learn(key));
             let high = (!open).then_some(high.as_str());
-            let places = alphabet.places("", &low, high, count);
+            let places = alphabet.places("", &low, high, count, 1.0);
             prop_assert!(places.len() <= count);
             prop_assert!(places.iter().all(|place| is_a_place(place, &low, high)), "{:?}", places);
             prop_assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", places);

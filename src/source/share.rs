@@ -1,13 +1,13 @@
 //! A range while it is listed, shared between the task that lists it and those that take a part of
 //! it over. Whoever holds the lock may move the end; the lister reads it again for each page.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Semaphore;
 
 use super::ruler::{Alphabet, common, lower};
 use crate::model::{Object, Position, Range};
+use crate::store::Page;
 
 /// Keys of a page that the alphabet is learned from.
 const SAMPLES: usize = 32;
@@ -19,6 +19,9 @@ pub struct Keyspace {
     pages: AtomicU64,
     probes: AtomicU64,
     cuts: AtomicU64,
+    /// Pages that were listed to find a place to cut at: the first of the range behind that key of a
+    /// source.
+    found: Mutex<HashMap<(u32, String), Page>>,
 }
 
 impl Keyspace {
@@ -27,7 +30,7 @@ impl Keyspace {
         self.pages.load(Relaxed)
     }
 
-    /// Requests that looked for a place to cut at.
+    /// Requests that looked for a place to cut at, and found no page of the listing by that.
     pub fn probes(&self) -> u64 {
         self.probes.load(Relaxed)
     }
@@ -37,8 +40,17 @@ impl Keyspace {
         self.probes() + self.cuts.load(Relaxed).div_ceil(2)
     }
 
-    pub(super) fn probed(&self) {
-        self.probes.fetch_add(1, Relaxed);
+    pub(super) fn probed(&self, requests: usize) {
+        self.probes.fetch_add(requests as u64, Relaxed);
+    }
+
+    /// The page that was found right behind `after`.
+    pub(super) fn take_found(&self, source: u32, after: &str) -> Option<Page> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&(source, after.to_owned()))
+    }
+
+    pub(super) fn keep_found(&self, source: u32, after: String, page: Page) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert((source, after), page);
     }
 
     pub(super) fn alphabet(&self) -> MutexGuard<'_, Alphabet> {
@@ -58,8 +70,10 @@ pub struct Share {
     prefix: String,
     keyspace: Arc<Keyspace>,
     standing: Mutex<Standing>,
-    /// Messages that may still be sent.
-    ahead: Semaphore,
+    /// How many pages it may list before its turn, where ranges are handed on in order.
+    ahead: u64,
+    /// Whether its turn has come.
+    first: AtomicBool,
 }
 
 /// Where a range stands.
@@ -100,8 +114,8 @@ impl Standing {
 }
 
 impl Share {
-    /// A range of the source whose keys begin with `prefix`. It may send `ahead` messages.
-    pub fn new(prefix: &str, range: &Range, keyspace: &Arc<Keyspace>, ahead: usize) -> Arc<Self> {
+    /// A range of the source whose keys begin with `prefix`. It may list `ahead` pages before its turn.
+    pub fn new(prefix: &str, range: &Range, keyspace: &Arc<Keyspace>, ahead: u64) -> Arc<Self> {
         let key = |position: Option<&Position>| position.and_then(Position::key).map(str::to_owned);
         let standing = Standing {
             cursor: key(range.cursor()),
@@ -110,20 +124,30 @@ impl Share {
             ..Standing::default()
         };
         let (prefix, keyspace) = (prefix.to_owned(), Arc::clone(keyspace));
-        Arc::new(Self { prefix, keyspace, standing: Mutex::new(standing), ahead: Semaphore::new(ahead) })
+        Arc::new(Self { prefix, keyspace, standing: Mutex::new(standing), ahead, first: AtomicBool::new(false) })
     }
 
-    /// It may send as many messages as it likes.
-    pub fn run_ahead(&self) {
-        self.ahead.add_permits((Semaphore::MAX_PERMITS / 2).saturating_sub(self.ahead.available_permits()));
+    /// Its turn has come: nothing holds it back any more.
+    pub fn put_first(&self) {
+        self.first.store(true, Relaxed);
     }
 
-    /// Waits until it may send the next message.
-    pub(super) async fn admit(&self) {
-        // It is never closed.
-        if let Ok(permit) = self.ahead.acquire().await {
-            permit.forget();
+    /// Gives what is left back, if it has listed as much as it may before its turn. `record` is told
+    /// where it is cut, as by [`Share::cut`].
+    pub(super) fn give_back(&self, record: impl FnOnce(Vec<String>)) {
+        let mut standing = self.lock();
+        let Some(cursor) = standing.cursor.clone() else { return };
+        let over = standing.whole || standing.until.as_ref().is_some_and(|until| *until <= cursor);
+        if !over && standing.pages >= self.ahead && !self.first.load(Relaxed) {
+            record(vec![cursor.clone()]);
+            standing.until = Some(cursor);
         }
+    }
+
+    /// Whether nothing of it is left.
+    pub(super) fn is_over(&self) -> bool {
+        let standing = self.lock();
+        standing.until.is_some() && standing.until <= standing.cursor
     }
 
     pub(super) fn prefix(&self) -> &str {
