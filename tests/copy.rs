@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::listing::awkward_keys;
 use common::{DEST, Ran, SOURCE, World, assert_same, object, run};
 use s3bulk_test_server::{Account, Config, ContentHeaders, Object, Operation, Server};
 
@@ -57,24 +58,6 @@ fn bytes_through_this_machine_stay_within_the_budget() {
     // Less than one object has: one at a time then.
     world.copy_all(&["--via", "client", "--memory", "512KiB"]).expect(0);
     world.assert_copied();
-}
-
-/// Keys that are bent on their way by tools that are careless.
-fn awkward_keys() -> Vec<String> {
-    let pieces = [
-        "%", "%2F", "%41", "+", "?", "#", "&", "=", "'", "\"", "<", ">", "\\", "*", "[", "]", "//", "./", "../", "\t",
-        "\n", "\u{1}", "\u{7f}", "\u{202e}", "🦀", "é", "e\u{301}", " ", "~", "|", "^", "`", "{", "}", ";", ":", "@",
-        "$", ",", "!", "\u{ffff}", "漢",
-    ];
-    let mut keys: Vec<String> = Vec::new();
-    for a in pieces {
-        keys.extend([a.to_owned(), format!("x{a}y"), format!("{a}{a}")]);
-        keys.extend(pieces.iter().map(|b| format!("{a}k{b}")));
-    }
-    keys.extend(["k".repeat(900), "é".repeat(450), "/".to_owned(), ".".to_owned(), "..".to_owned()]);
-    keys.sort();
-    keys.dedup();
-    keys
 }
 
 #[test]

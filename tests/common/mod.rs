@@ -12,6 +12,8 @@ use s3bulk_test_server::{Config, ContentHeaders, Object, Operation, Server, Stor
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub mod listing;
+
 pub const SOURCE: &str = "source-bucket";
 pub const DEST: &str = "dest-bucket";
 
