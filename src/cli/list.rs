@@ -78,7 +78,7 @@ pub(super) struct ListVerbArgs {
     store: StoreArgs,
     /// Ranges of keys listed at once; 1: one page after another
     // A page of S3 takes some 80 ms: so many keep two cores busy. Chosen by measurement.
-    #[arg(long, default_value_t = 64, value_name = "N", value_parser = list_concurrency, help_heading = "How fast")]
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = list_concurrency, help_heading = "How fast")]
     list_concurrency: usize,
     #[command(flatten)]
     requests: RequestArgs,

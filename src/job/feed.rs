@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::journal::Journal;
 use crate::model::{Error, Position, Range, RangeId};
-use crate::source::{self, Keyspace, Order, Share, Source, Spread, Yield};
+use crate::source::{self, Keyspace, Left, Order, Share, Source, Spread, Task, Yield};
 
 /// Messages of the listers that may wait: with 100 items each, what listing runs ahead of copying,
 /// beside the page that each lister holds.
@@ -37,9 +37,9 @@ pub(super) struct Feed {
     shares: BTreeMap<RangeId, (usize, Arc<Share>)>,
     ids: BTreeMap<usize, RangeId>,
     listers: JoinSet<()>,
-    surveys: JoinSet<usize>,
-    /// Cuts that are being looked for.
-    sought: usize,
+    surveys: JoinSet<Task>,
+    /// Cuts that are being looked for, and requests that this may take.
+    sought: (usize, usize),
     channel: (Sender<Yield>, Receiver<Yield>),
 }
 
@@ -57,7 +57,7 @@ impl Feed {
             ids: BTreeMap::new(),
             listers: JoinSet::new(),
             surveys: JoinSet::new(),
-            sought: 0,
+            sought: (0, 0),
             channel: mpsc::channel(FEED),
         }
     }
@@ -137,25 +137,26 @@ impl Feed {
 
     /// Looks for places to cut ranges at, where there are tasks without one.
     pub(super) fn cut(&mut self) -> Result<(), Error> {
-        let busy = self.listers.len() + self.waiting.len() + self.sought;
+        let busy = self.listers.len() + self.waiting.len() + self.sought.0;
         let idle = self.concurrency.saturating_sub(busy);
         if idle == 0 || self.shares.is_empty() {
             return Ok(());
         }
         let left = |(index, share): &(usize, Arc<Share>)| Some((*index, Arc::clone(share), share.left()?));
-        let ranges: Vec<(usize, Arc<Share>, f64)> = self.shares.values().filter_map(left).collect();
-        let pages: Vec<f64> = ranges.iter().map(|(_, _, left)| *left).collect();
-        let (listed, spent) = (self.keyspace.pages(), self.keyspace.spent());
-        for (range, cuts) in source::share_out(&pages, idle, listed, spent, self.order) {
-            let (index, share, _) = &ranges[range];
+        let ranges: Vec<(usize, Arc<Share>, Left)> = self.shares.values().filter_map(left).collect();
+        let left: Vec<Left> = ranges.iter().map(|(_, _, left)| *left).collect();
+        let mut cost = self.keyspace.cost();
+        cost.probes += self.sought.1 as u64;
+        for task in source::share_out(&left, idle, cost, self.order) {
+            let (index, share, _) = &ranges[task.range];
             let Some(id) = self.ids.get(index) else { continue };
             let (source, out) = (self.source(id)?, self.channel.0.clone());
             let spread = if let Order::First(pages) = self.order { Spread::Near(pages.into()) } else { Spread::Even };
-            let survey = source::survey(source, Arc::clone(share), *index, (cuts, spread), out);
-            self.sought += cuts;
+            let survey = source::survey(source, Arc::clone(share), *index, (task, spread), out);
+            self.sought = (self.sought.0 + task.cuts, self.sought.1 + task.requests);
             self.surveys.spawn(async move {
                 survey.await;
-                cuts
+                task
             });
         }
         Ok(())
@@ -172,7 +173,8 @@ impl Feed {
             biased;
             Some(ended) = self.listers.join_next(), if !self.listers.is_empty() => Some(Heard::Ended(ended)),
             Some(ended) = self.surveys.join_next(), if !self.surveys.is_empty() => {
-                Some(Heard::Ended(ended.map(|cuts| self.sought -= cuts)))
+                let over = |task: Task| self.sought = (self.sought.0 - task.cuts, self.sought.1 - task.requests);
+                Some(Heard::Ended(ended.map(over)))
             }
             Some(yielded) = self.channel.1.recv(), if room => Some(Heard::Yield(yielded)),
             else => None,
@@ -201,7 +203,7 @@ impl Feed {
     pub(super) async fn end(&mut self) {
         self.channel = mpsc::channel(1);
         self.surveys.shutdown().await;
-        self.sought = 0;
+        self.sought = (0, 0);
         self.listers.shutdown().await;
         self.shares.clear();
         self.ids.clear();

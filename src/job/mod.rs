@@ -9,6 +9,7 @@ mod feed;
 mod in_order;
 mod listing;
 mod sync;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -119,17 +119,22 @@ impl Pacer {
         self.call_until(&self.stop, retry, operation, allowance, request).await
     }
 
-    /// The same for what is to be tidied up while the run is draining, a few times at most.
+    /// The same for what is to be tidied up: once the run is draining, it is tried a few times more.
     ///
     /// # Errors
     /// The last attempt's error.
-    pub async fn last_call<T, F, R>(&self, operation: Operation, request: F) -> Result<T, RequestError>
+    pub async fn last_call<T, F, R>(&self, operation: Operation, mut request: F) -> Result<T, RequestError>
     where
         F: FnMut() -> R,
         R: Future<Output = Result<T, RequestError>>,
     {
-        let never = CancellationToken::new();
-        self.call_until(&never, &LAST_ATTEMPTS, operation, Duration::ZERO, request).await
+        match self.call(operation, Duration::ZERO, &mut request).await {
+            Err(error) if error.class == Class::Interrupted => {
+                let never = CancellationToken::new();
+                self.call_until(&never, &LAST_ATTEMPTS, operation, Duration::ZERO, request).await
+            }
+            answer => answer,
+        }
     }
 
     async fn call_until<T, F, R>(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
 use super::beside::Walk;
-use super::ruler::carried_by_xml;
+use super::ruler::{ascends_in_utf16, carried_by_xml};
 use super::share::Share;
 use super::{CHUNK, Source, Yield};
 use crate::model::{Class, Item, Object, Operation, Position, Range, RequestError, Target, escape_key};
@@ -63,6 +63,9 @@ struct Lister<'a> {
     source: &'a Source,
     index: usize,
     prefix: &'a str,
+    /// Where the range begins.
+    begins: Option<String>,
+    /// Where it goes on.
     after: Option<String>,
     cursor: Cursor,
     share: &'a Share,
@@ -85,25 +88,24 @@ impl<'a> Lister<'a> {
             None if source.bucket.is_directory() => Cursor::unordered(None),
             at => Cursor::behind(at.and_then(Position::key)),
         };
-        let after = range.cursor().and_then(Position::key).map(str::to_owned);
+        let key = |at: Option<&Position>| at.and_then(Position::key).map(str::to_owned);
+        let (begins, after) = (key(range.id.after.as_ref()), key(range.cursor()));
         let beside = source.beside.as_ref().map(Walk::new);
-        Self { source, index, prefix, after, cursor, share, beside, out }
+        Self { source, index, prefix, begins, after, cursor, share, beside, out }
     }
 
     async fn run(mut self) -> Result<(), RequestError> {
         if self.cursor.unordered && self.goes_unordered().await.is_err() {
             return Ok(());
         }
-        let mut found =
-            self.after.as_deref().and_then(|after| self.share.keyspace().take_found(self.source.index, after));
+        let mut found = self.found();
         loop {
             let page = match found.take() {
                 Some(page) => page,
                 None => self.source.bucket.list(&self.cursor.request(self.prefix)).await?,
             };
             let next = match self.cursor.next(self.prefix, &page) {
-                // Nothing was skipped and nothing taken over: the server's tokens lead through it.
-                Err(error) if error.code == OUT_OF_ORDER && self.cursor.by_token && self.share.keep_whole() => {
+                Err(error) if error.code == OUT_OF_ORDER && self.may_go_unordered(&page) => {
                     tracing::warn!(
                         "{} is not listed in byte order by this store: it is listed one page after another",
                         self.source.location
@@ -117,26 +119,45 @@ impl<'a> Lister<'a> {
                 next => next,
             }?;
             let truncated = page.truncated;
+            let until = self.share.listed(&page.objects, truncated);
             let sent = if self.cursor.unordered {
-                self.send_unordered(page.objects, next.token.clone().filter(|_| truncated)).await
+                let token = next.token.clone().filter(|_| truncated);
+                self.send_unordered(page.objects, until.as_deref(), token).await
             } else {
-                let until = self.share.listed(&page.objects, truncated);
                 self.send(page.objects, until.as_deref()).await?
             };
             match sent {
                 Ok(More::Perhaps) if truncated => self.cursor = next,
                 _ => return Ok(()),
             }
-            if let Ok(permit) = self.out.reserve().await {
-                self.share.give_back(|cuts| {
-                    let cuts = cuts.into_iter().map(Position::Key).collect();
-                    permit.send(Yield::Split { range: self.index, cuts });
-                });
-            }
-            if self.share.is_over() {
+            if self.share.is_far_ahead() && self.give_back().await.is_err() || self.share.is_over() {
                 return Ok(());
             }
         }
+    }
+
+    /// Gives what is left of the range back.
+    async fn give_back(&self) -> Result<(), Closed> {
+        let permit = self.out.reserve().await.map_err(|_| Closed)?;
+        self.share.give_back(|cut| permit.send(Yield::Split { range: self.index, cuts: vec![Position::Key(cut)] }));
+        Ok(())
+    }
+
+    /// The page that was found when the range was cut off another, behind the key of the cut.
+    fn found(&self) -> Option<Page> {
+        let after = self.after.as_deref()?;
+        let mut page = self.share.keyspace().take_found(self.source.index, after)?;
+        page.objects.retain(|object| object.key.as_str() > after);
+        Some(page)
+    }
+
+    /// Whether the server's tokens lead through all of a range that is not in byte order: where nothing
+    /// of the source was taken over by others, or where the order is that of UTF-16, in which cuts
+    /// divide the keys alike.
+    fn may_go_unordered(&self, page: &Page) -> bool {
+        let keys = page.objects.iter().map(|object| object.key.as_str());
+        ascends_in_utf16(self.cursor.seen.as_deref().into_iter().chain(keys))
+            || (self.cursor.by_token && self.share.keep_whole())
     }
 
     /// From here on the server's order is not that of the keys.
@@ -177,17 +198,29 @@ impl<'a> Lister<'a> {
 
     /// Sends a page of a listing without order, behind which the server goes on at `token`: all at once,
     /// since it is finished as a whole.
-    async fn send_unordered(&mut self, objects: Vec<Object>, token: Option<String>) -> Result<More, Closed> {
-        let mut chunk = Chunk::default();
+    async fn send_unordered(
+        &mut self,
+        objects: Vec<Object>,
+        until: Option<&str>,
+        token: Option<String>,
+    ) -> Result<More, Closed> {
+        let (mut chunk, mut more) = (Chunk::default(), More::Perhaps);
         for object in objects {
+            if Some(object.key.as_str()) <= self.begins.as_deref() {
+                continue;
+            }
+            if until.is_some_and(|until| object.key.as_str() > until) {
+                more = More::No;
+                break;
+            }
             if !self.source.keeps(&object) {
                 chunk.filtered += 1;
                 continue;
             }
             chunk.items.push(Item::listed(self.source.index, object));
         }
-        chunk.passed = token.map(Position::Token);
-        self.emit(chunk).await.map(|()| More::Perhaps)
+        chunk.passed = token.filter(|_| matches!(more, More::Perhaps)).map(Position::Token);
+        self.emit(chunk).await.map(|()| more)
     }
 
     async fn emit(&self, chunk: Chunk) -> Result<(), Closed> {
@@ -240,7 +273,9 @@ impl Cursor {
     /// earlier, and what is not behind `after` is left out by the caller.
     fn behind(after: Option<&str>) -> Self {
         let start_after = after.map(carried_by_xml).filter(|start| !start.is_empty()).map(str::to_owned);
-        Self { by_token: start_after.is_none(), start_after, ..Self::default() }
+        // What is not behind a key that the server was told is a sign that it has another order.
+        let seen = start_after.clone().filter(|start| Some(start.as_str()) == after);
+        Self { by_token: start_after.is_none(), seen, start_after, ..Self::default() }
     }
 
     /// A listing in the server's order, from its beginning or where a token leads.
@@ -350,6 +385,7 @@ mod tests {
     #[test]
     fn a_cursor_that_does_not_move_is_an_error() {
         let code = |cursor: &Cursor, page: &Page| cursor.next("", page).unwrap_err().code;
+        assert_eq!(code(&Cursor::behind(Some("b")), &page(&["a", "b"], true, None)), "ListingOutOfOrder");
         assert_eq!(code(&after("b"), &page(&["a", "b"], true, None)), "ListingOutOfOrder");
         assert_eq!(code(&after("b"), &page(&[], true, None)), "ListingStuck");
         let stuck = Cursor { token: Some("t".to_owned()), ..Cursor::default() };

@@ -18,10 +18,10 @@ use crate::model::{Filter, Item, Location, Object, Position, RequestError};
 use crate::store::Bucket;
 
 pub use beside::DestSide;
-pub use cuts::{Order, share_out};
+pub use cuts::{Cost, Order, Task, share_out};
 pub use listing::list;
 pub use replay::replay;
-pub use share::{Keyspace, Share};
+pub use share::{Keyspace, Left, Share};
 pub use survey::{Spread, survey};
 
 /// How many items are sent at once: fewer than a page, so that the pages of several ranges

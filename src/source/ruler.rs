@@ -36,6 +36,12 @@ fn is_plain(c: char) -> bool {
     is_carried(c) && c != '%'
 }
 
+/// Whether a range may be cut at a key: some stores list in the order of UTF-16, and what lies before
+/// this key is the same in both orders.
+pub(super) fn is_cut(key: &str) -> bool {
+    key.chars().all(|c| c <= '\u{d7ff}')
+}
+
 /// The bytes that both begin with, whole characters only.
 pub(super) fn common(a: &str, b: &str) -> usize {
     a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum()
@@ -114,40 +120,14 @@ impl Alphabet {
         }
     }
 
-    /// Where `tail` stands among all tails, from 0 to 1.
-    #[allow(clippy::cast_precision_loss, reason = "alphabets are small")]
-    fn place(&self, tail: &str) -> f64 {
-        let base = self.0.len() as f64 + 1.0;
-        let (mut place, mut unit) = (0.0, 1.0);
-        for c in tail.chars().take(DIGITS) {
-            unit /= base;
-            match self.0.binary_search(&c) {
-                // Nothing is where a tail ends.
-                Ok(rank) => place += (rank as f64 + 1.0) * unit,
-                Err(rank) => return place + (rank as f64 + 0.5) * unit,
-            }
-        }
-        place
-    }
-
-    /// The tail at `place`, as long as needed to tell it from others `step` away.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a digit, from 0 to the base")]
-    #[allow(clippy::cast_precision_loss, reason = "alphabets are small")]
-    fn tail(&self, mut place: f64, step: f64) -> String {
-        let base = self.0.len() as f64 + 1.0;
-        let (mut tail, mut unit) = (String::new(), 1.0);
-        for _ in 0..DIGITS {
-            place *= base;
-            unit /= base;
-            let digit = place.floor();
-            place -= digit;
-            let Some(letter) = (digit as usize).checked_sub(1).and_then(|rank| self.0.get(rank)) else { break };
-            tail.push(*letter);
-            if unit < step {
-                break;
-            }
-        }
-        tail
+    /// A ruler for what is behind the first `start` bytes of keys that look like `like`: where that has a
+    /// number, they have numbers.
+    fn ruler(&self, like: &str, start: usize) -> Ruler {
+        let mut kinds = runs(like).into_iter().skip(like.get(..start).unwrap_or_default().chars().count());
+        let letters = |kinds: Option<u8>| -> Vec<char> {
+            self.0.iter().copied().filter(|c| kinds.is_none_or(|kinds| kinds & kind(*c) != 0)).collect()
+        };
+        Ruler((0..DIGITS).map(|_| letters(kinds.next())).collect())
     }
 
     /// At most `count` places strictly between `low` and `high`, in order: `part` of the way apart, if
@@ -156,8 +136,9 @@ impl Alphabet {
     pub(super) fn places(&self, prefix: &str, low: &str, high: Option<&str>, count: usize, part: f64) -> Vec<String> {
         let start = high.map_or(prefix.len(), |high| common(low, high));
         let (Some(beginning), Some(tail)) = (low.get(..start), low.get(start..)) else { return Vec::new() };
-        let from = self.place(tail);
-        let to = high.map_or(1.0, |high| self.place(&high[start..]));
+        let ruler = self.ruler(low, start);
+        let from = ruler.place(tail);
+        let to = high.map_or(1.0, |high| ruler.place(&high[start..]));
         #[allow(clippy::cast_precision_loss, reason = "counts are small")]
         let step = (to - from) * part.min(1.0 / (count as f64 + 1.0));
         let inside = |place: &String| {
@@ -167,7 +148,7 @@ impl Alphabet {
                 && carried_by_xml(place) == place
         };
         #[allow(clippy::cast_precision_loss, reason = "counts are small")]
-        let even = |n: usize| format!("{beginning}{}", self.tail(from + step * n as f64, step / 4.0));
+        let even = |n: usize| format!("{beginning}{}", ruler.tail(from + step * n as f64, step / 4.0));
         let mut places: Vec<String> =
             if step > 0.0 { (1..=count).map(even).filter(inside).collect() } else { Vec::new() };
         places.dedup();
@@ -180,11 +161,77 @@ impl Alphabet {
     /// How much of the way from `first` to the end at `high` is behind `cursor`, in units of the way
     /// from `first` to `cursor`.
     pub(super) fn left(&self, prefix: &str, first: &str, cursor: &str, high: Option<&str>) -> f64 {
-        let start = high.map_or(prefix.len(), |high| common(first, high));
-        let place = |key: &str| key.get(start..).map_or(0.0, |tail| self.place(tail));
+        let start = high.map_or(prefix.len(), |high| common(first, high)).min(common(first, cursor));
+        let ruler = self.ruler(cursor, start);
+        let place = |key: &str| key.get(start..).map_or(0.0, |tail| ruler.place(tail));
         let (first, at) = (place(first), place(cursor));
         let end = high.map_or(1.0, place);
         if at > first { ((end - at) / (at - first)).max(0.0) } else { 0.0 }
+    }
+}
+
+/// What is no letter and no digit: it divides keys into words.
+const MARK: u8 = 16;
+
+/// The kind of a character, a bit: digits, small letters and capitals, letters of other scripts, marks.
+fn kind(c: char) -> u8 {
+    match c {
+        '0'..='9' => 1,
+        'a'..='z' => 2,
+        'A'..='Z' => 4,
+        c if c.is_alphanumeric() => 8,
+        _ => MARK,
+    }
+}
+
+/// For each character of a key, the kinds that its word is made of: any of them may stand there in
+/// other keys.
+fn runs(key: &str) -> Vec<u8> {
+    let mut kinds: Vec<u8> = key.chars().map(kind).collect();
+    for word in kinds.chunk_by_mut(|a, b| (*a == MARK) == (*b == MARK)) {
+        let all = word.iter().fold(0, |all, kind| all | kind);
+        word.fill(all);
+    }
+    kinds
+}
+
+/// The characters that may stand at each place of a tail.
+struct Ruler(Vec<Vec<char>>);
+
+impl Ruler {
+    /// Where `tail` stands among all tails, from 0 to 1.
+    #[allow(clippy::cast_precision_loss, reason = "alphabets are small")]
+    fn place(&self, tail: &str) -> f64 {
+        let (mut place, mut unit) = (0.0, 1.0);
+        for (c, letters) in tail.chars().zip(&self.0) {
+            unit /= letters.len() as f64 + 1.0;
+            match letters.binary_search(&c) {
+                // Nothing is where a tail ends.
+                Ok(rank) => place += (rank as f64 + 1.0) * unit,
+                Err(rank) => return place + (rank as f64 + 0.5) * unit,
+            }
+        }
+        place
+    }
+
+    /// The tail at `place`, as long as needed to tell it from others `step` away.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a digit, from 0 to the base")]
+    #[allow(clippy::cast_precision_loss, reason = "alphabets are small")]
+    fn tail(&self, mut place: f64, step: f64) -> String {
+        let (mut tail, mut unit) = (String::new(), 1.0);
+        for letters in &self.0 {
+            let base = letters.len() as f64 + 1.0;
+            place *= base;
+            unit /= base;
+            let digit = place.floor();
+            place -= digit;
+            let Some(letter) = (digit as usize).checked_sub(1).and_then(|rank| letters.get(rank)) else { break };
+            tail.push(*letter);
+            if unit < step {
+                break;
+            }
+        }
+        tail
     }
 }
 
@@ -233,6 +280,12 @@ impl<'a> Depth<'a> {
     fn beginning(&self, chars: usize) -> &'a str {
         self.key.char_indices().nth(chars).map_or(self.key, |(end, _)| &self.key[..end])
     }
+}
+
+/// Whether `keys` ascend in the order of their UTF-16 code units, which some stores take for that of
+/// keys.
+pub(super) fn ascends_in_utf16<'a>(keys: impl Iterator<Item = &'a str>) -> bool {
+    keys.is_sorted_by(|a, b| a.encode_utf16().lt(b.encode_utf16()))
 }
 
 /// The smaller of two ends, where `None` is open.
@@ -314,8 +367,8 @@ mod tests {
     #[test]
     fn hexadecimal_keys_are_cut_into_even_parts() {
         let seen = alphabet(&["0f3b9d", "00a1c7", "2468e5"]);
-        let places = seen.places("", "00ffab", None, 3, 1.0);
-        assert_eq!(places, ["40", "8", "c"]);
+        assert_eq!(seen.places("", "00ffab", None, 3, 1.0), ["40", "8", "c"]);
+        assert_eq!(seen.places("", "00/ffab", None, 3, 1.0), ["25", "5", "74"]);
     }
 
     #[test]
@@ -349,6 +402,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_cut_divides_keys_alike_in_both_orders(cut in awkward(), key in awkward()) {
+            prop_assume!(is_cut(&cut));
+            prop_assert_eq!(key < cut, key.encode_utf16().lt(cut.encode_utf16()));
+        }
+
         #[test]
         fn a_place_between_two_keys_is_between_them(low in awkward(), high in awkward()) {
             prop_assume!(low < high);

@@ -5,9 +5,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::ruler::{Alphabet, common, lower};
+use super::cuts::{Cost, is_believed};
+use super::ruler::{Alphabet, ascends_in_utf16, behind_all, common, lower};
+use super::survey::LEAST_PAGES;
 use crate::model::{Object, Position, Range};
 use crate::store::Page;
+
+/// Pages after which a range shows for itself that it is worth a cut.
+const SETTLED: u64 = 64;
 
 /// Keys of a page that the alphabet is learned from.
 const SAMPLES: usize = 32;
@@ -19,14 +24,14 @@ pub struct Keyspace {
     pages: AtomicU64,
     probes: AtomicU64,
     cuts: AtomicU64,
+    in_byte_order: AtomicBool,
     /// Pages that were listed to find a place to cut at: the first of the range behind that key of a
     /// source.
     found: Mutex<HashMap<(u32, String), Page>>,
 }
 
 impl Keyspace {
-    /// Pages that were listed.
-    pub fn pages(&self) -> u64 {
+    pub(super) fn pages(&self) -> u64 {
         self.pages.load(Relaxed)
     }
 
@@ -35,9 +40,21 @@ impl Keyspace {
         self.probes.load(Relaxed)
     }
 
-    /// Requests beyond the pages: the probes and, for each cut, half a page that is listed twice.
-    pub fn spent(&self) -> u64 {
-        self.probes() + self.cuts.load(Relaxed).div_ceil(2)
+    /// Whether the store has shown that its order is that of bytes, and not that of UTF-16.
+    pub(super) fn is_in_byte_order(&self) -> bool {
+        self.in_byte_order.load(Relaxed)
+    }
+
+    /// Looks for that in the keys of a page.
+    pub(super) fn learn_order<'a, K: Iterator<Item = &'a str>>(&self, keys: impl Fn() -> K) {
+        if !self.is_in_byte_order() && keys().is_sorted() && !ascends_in_utf16(keys()) {
+            self.in_byte_order.store(true, Relaxed);
+        }
+    }
+
+    /// What the listing has cost so far.
+    pub fn cost(&self) -> Cost {
+        Cost { pages: self.pages(), probes: self.probes(), cuts: self.cuts.load(Relaxed) }
     }
 
     pub(super) fn probed(&self, requests: usize) {
@@ -64,6 +81,15 @@ impl Keyspace {
     }
 }
 
+/// What is thought to be left of a range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Left {
+    /// Pages.
+    pub pages: f64,
+    /// Whether it is known where they are.
+    pub is_sure: bool,
+}
+
 /// A range that is being listed.
 #[derive(Debug)]
 pub struct Share {
@@ -81,6 +107,8 @@ pub struct Share {
 pub(super) struct Standing {
     /// The first key that was seen in it.
     pub(super) first: Option<String>,
+    /// The first key of its last page.
+    page: Option<String>,
     /// The last key that was seen in it, or where it begins.
     pub(super) cursor: Option<String>,
     /// The last key that belongs to it.
@@ -132,15 +160,18 @@ impl Share {
         self.first.store(true, Relaxed);
     }
 
-    /// Gives what is left back, if it has listed as much as it may before its turn. `record` is told
-    /// where it is cut, as by [`Share::cut`].
-    pub(super) fn give_back(&self, record: impl FnOnce(Vec<String>)) {
+    /// Whether it has listed as much as it may before its turn.
+    pub(super) fn is_far_ahead(&self) -> bool {
+        !self.first.load(Relaxed) && self.lock().pages >= self.ahead
+    }
+
+    /// Gives what is left back, from where it stands. `record` is told that, as by [`Share::cut`].
+    pub(super) fn give_back(&self, record: impl FnOnce(String)) {
         let mut standing = self.lock();
         let Some(cursor) = standing.cursor.clone() else { return };
-        let over = standing.whole || standing.until.as_ref().is_some_and(|until| *until <= cursor);
-        if !over && standing.pages >= self.ahead && !self.first.load(Relaxed) {
-            record(vec![cursor.clone()]);
-            standing.until = Some(cursor);
+        if !standing.whole && standing.until.as_ref().is_none_or(|until| cursor < *until) {
+            standing.until = Some(cursor.clone());
+            record(cursor);
         }
     }
 
@@ -180,6 +211,7 @@ impl Share {
         if standing.cursor.as_deref() < Some(last.key.as_str()) {
             standing.cursor = Some(last.key.clone());
         }
+        standing.page = Some(first.key.clone());
         standing.pages += 1;
         standing.since_cut += 1;
         standing.until.clone()
@@ -192,26 +224,50 @@ impl Share {
         standing.until.is_none()
     }
 
-    /// About how many pages are left, beside the one that is being listed; `None` while that cannot be
-    /// told, or while it is not to be cut.
+    /// What is left, beside the page that is being listed; `None` while that cannot be told, or while
+    /// the range is not to be cut.
     ///
-    /// That is told by the way gone and, where the keys are not as even as that, by the pages that
-    /// were listed since it was last cut: half as many may well follow.
+    /// That is told by the way gone, or by that of the last page where the keys lie densely; where they
+    /// are not as even as that, by the pages that were listed since it was last cut: half as many may
+    /// well follow.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
-    pub fn left(&self) -> Option<f64> {
-        let alphabet = self.keyspace.alphabet();
+    pub fn left(&self) -> Option<Left> {
         let standing = self.lock();
-        if standing.whole || standing.surveyed || standing.pages < standing.patience {
+        // Later on, what is small comes to its end by itself.
+        let is_fresh = standing.since_cut < 2 && self.keyspace.pages() > SETTLED;
+        if standing.whole || standing.surveyed || standing.pages < standing.patience || is_fresh {
             return None;
         }
-        Some(self.measure(&standing, &alphabet)?.max(standing.since_cut as f64 / 2.0))
+        let measured = self.measure(&standing)?;
+        let nearby = self.neighbourhood(&standing).map(|(_, left)| left);
+        let believed = is_believed(measured, self.keyspace.pages());
+        let told = match nearby {
+            Some(nearby) if !believed => nearby,
+            nearby => measured.max(nearby.unwrap_or_default()),
+        };
+        Some(Left { pages: told.max(standing.since_cut as f64 / 2.0), is_sure: believed || nearby.is_some() })
     }
 
     /// About how many pages are left, told by the way gone.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
-    pub(super) fn measure(&self, standing: &Standing, alphabet: &Alphabet) -> Option<f64> {
+    pub(super) fn measure(&self, standing: &Standing) -> Option<f64> {
         let (first, cursor) = (standing.first.as_deref()?, standing.cursor.as_deref()?);
+        let alphabet = self.keyspace.alphabet();
         Some(alphabet.left(&self.prefix, first, cursor, standing.high()) * standing.pages as f64)
+    }
+
+    /// The largest neighbourhood of the cursor, keys that begin as its last page does, that may well
+    /// hold as many pages as the last one tells: its end, and how many.
+    pub(super) fn neighbourhood(&self, standing: &Standing) -> Option<(String, f64)> {
+        let (page, cursor) = (standing.page.as_deref()?, standing.cursor.as_deref()?);
+        let shared = standing.high().map_or(self.prefix.len(), |high| common(cursor, high));
+        let similar = common(page, cursor);
+        let ends = cursor.char_indices().map(|(at, _)| at).filter(|at| (shared + 1..=similar).contains(at));
+        let alphabet = self.keyspace.alphabet();
+        let left = |high: &str| alphabet.left(&self.prefix, page, cursor, Some(high));
+        let mut highs = ends.map(|end| behind_all(&cursor[..end])).map(|high| (left(&high), high));
+        let found = highs.find(|(left, _)| *left >= 2.0 * LEAST_PAGES && is_believed(*left, self.keyspace.pages()));
+        found.map(|(left, high)| (high, left))
     }
 
     /// Begins to look for places to cut at. Where it stands, if nobody else does.

@@ -10,9 +10,9 @@ use futures::future::try_join_all;
 use tokio::sync::mpsc::Sender;
 
 use super::cuts::{cut_points, is_believed};
-use super::ruler::{Depth, behind_all, carried_by_xml, common};
+use super::ruler::{Depth, behind_all, carried_by_xml, common, is_cut, lower};
 use super::share::{Share, Standing};
-use super::{Source, Yield};
+use super::{Source, Task, Yield};
 use crate::model::{Position, RequestError};
 use crate::store::{Page, PageRequest};
 
@@ -34,7 +34,7 @@ pub enum Spread {
     Near(f64),
 }
 
-/// Cuts what is left of the range, the job's number `index`, at up to `want` places, and sends which.
+/// Cuts what is left of the range, the job's number `index`, as the task says, and sends where.
 ///
 /// # Cancellation
 /// Ends when `out` is closed. Dropping it is safe: it only reads, and a cut is sent as it is made.
@@ -42,13 +42,22 @@ pub async fn survey(
     source: Arc<Source>,
     share: Arc<Share>,
     index: usize,
-    (want, spread): (usize, Spread),
+    (task, spread): (Task, Spread),
     out: Sender<Yield>,
 ) {
     let Some(standing) = share.begin_survey() else { return };
+    tracing::debug!(
+        "SURVEY {index} {task:?} cursor {:?} until {:?} top {:?} left {:?} nb {:?} P {}",
+        standing.cursor,
+        standing.until,
+        standing.top,
+        share.measure(&standing),
+        share.neighbourhood(&standing),
+        share.keyspace().pages()
+    );
     let top = standing.top.clone();
-    let mut survey = Survey { source: &source, share: &share, top, standing, spread, asked: 0 };
-    let mut pages = survey.pages(want).await.unwrap_or_else(|error| {
+    let mut survey = Survey { source: &source, share: &share, top, standing, spread, asked: 0, may_ask: task.requests };
+    let mut pages = survey.pages(task.cuts).await.unwrap_or_else(|error| {
         // The range is then listed in one.
         tracing::debug!(%error, "no place to cut the listing at");
         BTreeMap::new()
@@ -73,6 +82,7 @@ pub async fn survey(
         });
     }
     share.keyspace().probed(asked - made);
+    tracing::debug!(index, wanted = task.cuts, asked, made, "looked for places to cut a listing at");
 }
 
 struct Survey<'a> {
@@ -84,6 +94,8 @@ struct Survey<'a> {
     top: Option<String>,
     /// Requests that were sent.
     asked: usize,
+    /// Requests that may be sent.
+    may_ask: usize,
 }
 
 impl Survey<'_> {
@@ -91,49 +103,97 @@ impl Survey<'_> {
     async fn pages(&mut self, want: usize) -> Result<BTreeMap<String, Page>, RequestError> {
         let Some(cursor) = self.standing.cursor.clone() else { return Ok(BTreeMap::new()) };
         if self.standing.folders {
-            let folders = self.folders(&cursor).await?;
-            let places = cut_points(&folders, &cursor, self.standing.high(), want + 1);
-            let pages = self.pages_behind(places).await?;
+            let pages = self.pages_of_folders(&cursor, want).await?;
             if !pages.is_empty() {
                 return Ok(pages);
             }
         }
         let left = self.left();
-        if !is_believed(left, self.share.keyspace().pages()) {
-            self.narrow(&cursor).await?;
-        }
-        for round in 0..ROUNDS {
-            self.standing.top.clone_from(&self.top);
-            let left = self.left();
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number of pages")]
-            let worth = ((left / LEAST_PAGES) as usize).max(1);
-            let count = if round == 0 { want } else { want.min(NARROWING) }.min(worth);
-            let part = match self.spread {
-                Spread::Near(pages) if round == 0 => pages / left.max(pages),
-                _ => 1.0,
-            };
-            // A copy: no lock is held while the server is asked.
-            let alphabet = self.share.keyspace().alphabet().clone();
-            let places = alphabet.places(self.share.prefix(), &cursor, self.standing.high(), count, part);
-            if places.is_empty() {
-                break;
-            }
-            let pages = self.pages_behind(places).await?;
+        let is_believed = is_believed(left, self.share.keyspace().pages());
+        let nearby = self.share.neighbourhood(&self.standing);
+        // Where more is nearby than in all that is left, that is told wrong.
+        if let Some((high, _)) = nearby.filter(|(_, nearby)| !is_believed || *nearby > left) {
+            let pages = self.pages_nearby(&cursor, high, want).await?;
             if !pages.is_empty() {
                 return Ok(pages);
             }
         }
+        if !is_believed {
+            self.narrow(&cursor).await?;
+        }
+        for round in 0..ROUNDS {
+            self.standing.top.clone_from(&self.top);
+            let high = self.standing.high().map(str::to_owned);
+            let (count, part) = self.count(want, round);
+            let mut pages = self.pages_between(&cursor, high.as_deref(), count, part).await?;
+            if pages.is_empty() && self.asked < self.may_ask {
+                continue;
+            }
+            if pages.len() * 2 < count
+                && let Some((high, _)) = self.share.neighbourhood(&self.standing)
+            {
+                // Where it stands there may be more than all around.
+                let nearby = self.pages_nearby(&cursor, high, count - pages.len()).await?;
+                pages.extend(nearby);
+            }
+            return Ok(pages);
+        }
         Ok(BTreeMap::new())
+    }
+
+    /// How many places are asked for in a round, and how far apart at most.
+    fn count(&self, want: usize, round: usize) -> (usize, f64) {
+        let left = self.left();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number of pages")]
+        let worth = ((left / LEAST_PAGES) as usize).max(1);
+        match self.spread {
+            Spread::Near(pages) if round == 0 => (want.min(worth), pages / left.max(pages)),
+            _ if round == 0 => (want.min(worth), 1.0),
+            _ => (want.min(worth).min(NARROWING), 1.0),
+        }
+    }
+
+    /// The pages at `count` places between `low` and `high`, as far as may be asked.
+    async fn pages_between(
+        &mut self,
+        low: &str,
+        high: Option<&str>,
+        count: usize,
+        part: f64,
+    ) -> Result<BTreeMap<String, Page>, RequestError> {
+        let count = count.min(self.may_ask.saturating_sub(self.asked));
+        // A copy: no lock is held while the server is asked.
+        let alphabet = self.share.keyspace().alphabet().clone();
+        let places = alphabet.places(self.share.prefix(), low, high, count, part);
+        self.pages_behind(places).await
+    }
+
+    /// The pages at `count` places in the neighbourhood of the cursor up to `high`; one of them is right
+    /// behind it, if there may be more.
+    async fn pages_nearby(
+        &mut self,
+        cursor: &str,
+        high: String,
+        count: usize,
+    ) -> Result<BTreeMap<String, Page>, RequestError> {
+        let count = count.min(self.may_ask.saturating_sub(self.asked));
+        let behind = self.standing.until.is_none() || count > 1;
+        let inside = count.saturating_sub(behind.into());
+        let alphabet = self.share.keyspace().alphabet().clone();
+        let prefix = self.share.prefix();
+        let mut places =
+            if inside > 0 { alphabet.places(prefix, cursor, Some(&high), inside, 1.0) } else { Vec::new() };
+        places.extend(Some(high).filter(|_| behind && count > 0));
+        self.pages_behind(places).await
     }
 
     /// About how many pages are left.
     fn left(&self) -> f64 {
-        let alphabet = self.share.keyspace().alphabet();
-        self.share.measure(&self.standing, &alphabet).unwrap_or_default()
+        self.share.measure(&self.standing).unwrap_or_default()
     }
 
-    /// The folders behind the cursor.
-    async fn folders(&mut self, cursor: &str) -> Result<Vec<String>, RequestError> {
+    /// The pages that begin with folders of the source, behind the cursor.
+    async fn pages_of_folders(&mut self, cursor: &str, want: usize) -> Result<BTreeMap<String, Page>, RequestError> {
         let request = PageRequest {
             prefix: self.share.prefix(),
             start_after: Some(carried_by_xml(cursor)).filter(|start| !start.is_empty()),
@@ -141,14 +201,17 @@ impl Survey<'_> {
             ..PageRequest::default()
         };
         self.asked += 1;
-        Ok(self.source.bucket.list(&request).await?.folders)
+        let folders = self.source.bucket.list(&request).await?.folders;
+        let places = cut_points(&folders, cursor, self.standing.high(), want + 1);
+        self.pages_behind(places).await
     }
 
     /// Finds out what all keys that are left begin with: places are looked for there.
     async fn narrow(&mut self, cursor: &str) -> Result<(), RequestError> {
         let shared = self.standing.high().map_or(self.share.prefix().len(), |high| common(cursor, high));
         let mut depth = Depth::new(cursor, shared, self.standing.similar());
-        while let Some(beginning) = depth.next() {
+        // One request is kept for a place.
+        while let Some(beginning) = depth.next().filter(|_| self.asked + 1 < self.may_ask) {
             let behind = behind_all(beginning);
             if carried_by_xml(&behind) != behind {
                 break;
@@ -173,17 +236,27 @@ impl Survey<'_> {
         let mut end: Option<String> = None;
         for (place, page) in places.into_iter().zip(found) {
             let Some(page) = page else {
-                self.top = Some(place);
+                self.top = Some(lower(self.top.as_deref(), Some(&place)).unwrap_or(&place).to_owned());
                 break;
             };
-            let (Some(first), Some(last)) = (page.objects.first(), page.objects.last()) else { continue };
+            let Some(last) = page.objects.last().map(|object| object.key.clone()) else { continue };
+            let keys = || page.objects.iter().map(|object| &object.key);
+            self.share.keyspace().learn_order(|| keys().map(String::as_str));
+            let cut = keys().find(|key| self.share.keyspace().is_in_byte_order() || is_cut(key));
             // A part that is less than a page is none.
-            if end.as_deref() < Some(first.key.as_str()) {
-                end = Some(last.key.clone());
-                pages.insert(first.key.clone(), page);
+            let begins = page.objects.first().is_some_and(|first| end.as_ref() < Some(&first.key));
+            if let Some(cut) = cut.filter(|cut| begins && self.belongs(cut)).cloned() {
+                end = Some(last);
+                pages.insert(cut, page);
             }
         }
         Ok(pages)
+    }
+
+    /// Whether a key belongs to the range, and is not its last one: that is nothing to cut at, and no mass
+    /// to look for.
+    fn belongs(&self, key: &str) -> bool {
+        self.standing.until.as_deref().is_none_or(|until| key < until)
     }
 
     /// The page behind `place`, if it begins with a key that belongs to the range.
@@ -191,10 +264,9 @@ impl Survey<'_> {
         let (prefix, start_after) = (self.share.prefix(), Some(place));
         let request = PageRequest { prefix, start_after, max_keys, ..PageRequest::default() };
         let page = self.source.bucket.list(&request).await?;
-        let until = self.standing.until.as_deref();
         // A server that does not go on behind the place has not answered.
-        let belongs = |key: &str| key > place && until.is_none_or(|until| key <= until);
-        let begins = page.objects.first().is_some_and(|object| belongs(&object.key));
+        let begins =
+            page.objects.first().is_some_and(|object| object.key.as_str() > place && self.belongs(&object.key));
         Ok(Some(page).filter(|_| begins))
     }
 }
