@@ -46,15 +46,6 @@ pub async fn survey(
     out: Sender<Yield>,
 ) {
     let Some(standing) = share.begin_survey() else { return };
-    tracing::debug!(
-        "SURVEY {index} {task:?} cursor {:?} until {:?} top {:?} left {:?} nb {:?} P {}",
-        standing.cursor,
-        standing.until,
-        standing.top,
-        share.measure(&standing),
-        share.neighbourhood(&standing),
-        share.keyspace().pages()
-    );
     let top = standing.top.clone();
     let mut survey = Survey { source: &source, share: &share, top, standing, spread, asked: 0, may_ask: task.requests };
     let mut pages = survey.pages(task.cuts).await.unwrap_or_else(|error| {
