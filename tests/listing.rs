@@ -63,27 +63,25 @@ fn nothing_is_listed_from_an_empty_bucket_and_that_is_no_error() {
     assert_eq!(world.server.listings().requests, 1);
 }
 
-/// Lists so many keys of each shape in pages of 100; this many requests at most.
+/// Lists so many keys of a shape in pages of 100; this many requests at most.
 #[track_caller]
-fn costs(count: u64, most: u64) {
-    let too_many = Shape::ALL.into_iter().filter_map(|shape| {
-        let world = filled(paged(10), shape, count);
-        world.assert_listed(&world.list(&JSONL).expect(0).stdout);
-        let listings = world.server.listings();
-        (listings.requests > most).then(|| format!("{shape:?}: {listings:?}"))
-    });
-    let too_many: Vec<String> = too_many.collect();
-    assert!(too_many.is_empty(), "more than {most} for {} pages: {too_many:#?}", count.div_ceil(100));
+fn costs(shape: Shape, count: u64, most: u64) {
+    let world = filled(paged(10), shape, count);
+    world.assert_listed(&world.list(&JSONL).expect(0).stdout);
+    let listings = world.server.listings();
+    let pages = count.div_ceil(100);
+    assert!(listings.requests <= most, "{shape:?}: more than {most} for {pages} pages: {listings:?}");
 }
 
 #[test]
 fn a_bucket_of_five_pages_costs_a_handful_of_further_requests() {
-    costs(500, 5 + 5);
+    Shape::ALL.into_iter().for_each(|shape| costs(shape, 500, 5 + 8));
 }
 
 #[test]
-fn a_bucket_of_three_hundred_pages_costs_a_tenth_more_requests() {
-    costs(30_000, 330);
+fn a_bucket_of_three_hundred_pages_costs_a_tenth_more_and_where_keys_lie_oddly_a_few_dozen_questions() {
+    costs(Shape::Hex, 30_000, 330);
+    Shape::ALL.into_iter().for_each(|shape| costs(shape, 30_000, 330 + 90));
 }
 
 #[test]
@@ -313,8 +311,9 @@ fn a_file_is_written_as_its_ending_says_and_the_summary_goes_to_stdout() {
         let listings = world.server.listings();
         let requests = ran.json()["requests"]["ListObjectsV2"].as_u64().unwrap();
         assert!((listings.requests..listings.requests + 16).contains(&requests), "{requests} and {listings:?}");
+        // Pages that were asked for in vain are among them.
         let probes = listings.probes + listings.with_delimiter;
-        assert!((probes..probes + 16).contains(&ran.count("probes")), "{listings:?} {ran:?}");
+        assert!((probes..requests).contains(&ran.count("probes")), "{listings:?} {ran:?}");
     }
 }
 

@@ -96,15 +96,11 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The most ranges that may be listed at once: beyond that, each would hold a page in memory for
-/// nothing.
+/// The most ranges that are listed at once, whatever is asked for: each holds a page in memory.
 const MOST_LISTERS: usize = 1_000;
 
 pub(super) fn list_concurrency(text: &str) -> Result<usize, String> {
-    positive(text)
-        .ok()
-        .filter(|number| *number <= MOST_LISTERS)
-        .ok_or_else(|| format!("it must be a whole number from 1 to {MOST_LISTERS}"))
+    positive(text).map(|number| number.min(MOST_LISTERS))
 }
 
 fn parse_memory(text: &str) -> Result<u64, String> {

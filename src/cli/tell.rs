@@ -29,11 +29,11 @@ pub(super) fn tell(
     terminal: &Terminal,
 ) -> Exit {
     let summary = &finished.summary;
-    if !shown.quiet && summary.listed + summary.resumed > 0 {
+    if !shown.quiet && summary.selected + summary.resumed > 0 {
         summary.text(shown.verbose > 0).iter().for_each(|line| terminal.line(line));
     }
     match summary.status {
-        Status::Complete if summary.listed + summary.resumed == 0 => {
+        Status::Complete if summary.selected + summary.resumed == 0 => {
             if !shown.quiet {
                 let sources: Vec<_> = sources.iter().map(|source| escape_key(source)).collect();
                 terminal.line(&format!("nothing matched: no object of {} is chosen", sources.join(" ")));

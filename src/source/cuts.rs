@@ -13,12 +13,12 @@ const PROBES: f64 = 80.0;
 const CUT: f64 = 0.5;
 
 /// How many pages pay for one request that the cuts cost: some 7% more requests.
-const PAGES_FOR_ONE: f64 = 14.0;
+const PAGES_FOR_ONE: f64 = 15.0;
 
 /// What is thought to be left pays, too, as far as so many times what was seen: a few pages say
 /// little. And no more than so many pages do: it may be wrong.
 const TRUST: f64 = 16.0;
-const TRUSTED_PAGES: f64 = 100.0;
+const TRUSTED_PAGES: f64 = 80.0;
 
 /// What a look at a range may cost beside that, where it is not known where its keys are.
 const LOOK: f64 = 3.0;
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(share_out(&unsure, 63, cost(1, 0), Order::Largest), [Task { range: 0, cuts: 1, requests: 4 }]);
         assert_eq!(shared_out(&[7.0], 63, 1, 0, Order::Largest), [(0, 2)]);
         assert!(share_out(&unsure, 63, cost(1, 1), Order::Largest).is_empty());
-        assert_eq!(shared_out(&[100.0, 300.0], 60, 400, 6, Order::Largest), [(0, 14), (1, 44)]);
+        assert_eq!(shared_out(&[100.0, 300.0], 60, 400, 6, Order::Largest), [(0, 15), (1, 45)]);
     }
 
     #[test]

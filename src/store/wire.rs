@@ -43,7 +43,7 @@ impl Intercept for EmptyBodyLength {
 
 /// The largest answer that is not an object: a page of 1,000 keys of 1,024 bytes, each byte escaped
 /// as three, is some 4 MB.
-const LARGEST_ANSWER: u64 = 16 << 20;
+const LARGEST_ANSWER: u64 = 8 << 20;
 
 /// Cuts answers that do not end: all but objects are read into memory whole.
 #[derive(Debug)]
