@@ -288,7 +288,7 @@ async fn check_object(bucket: &Bucket, location: &Location, version_id: Option<&
     let request = PageRequest { prefix: &folder, max_keys: Some(1), ..PageRequest::default() };
     let hint = match bucket.list(&request).await {
         Ok(page) if !page.objects.is_empty() => {
-            format!(": there are objects under {shown}/, add the slash to copy them")
+            format!(": there are objects under {shown}/, add the slash to mean them")
         }
         _ => String::new(),
     };

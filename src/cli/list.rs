@@ -20,11 +20,17 @@ use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target};
 use crate::op::partition;
 use crate::pace::{Pacer, RetryPolicy};
-use crate::report::{Added, Format, Output, Report, Terminal};
+use crate::report::{Added, Format, Output, Recorded, Report, Terminal};
 use crate::source::Source;
 use crate::store::{Bucket, End};
 
 const EXAMPLES: &str = "\
+Locations:
+  s3://bucket             every object
+  s3://bucket/prefix/     every object whose key begins with prefix/
+  s3://bucket/x/*.csv     those that match (** goes through folders)
+  s3://bucket/key         one object
+
 Examples:
   s3bulk list s3://bucket/prefix/
   s3bulk list --format jsonl s3://bucket | jq .key
@@ -32,7 +38,8 @@ Examples:
   s3bulk list --summarize --depth 2 s3://bucket
   s3bulk list --older-than 30d --storage-class-in STANDARD 's3://bucket/*/logs/**.gz'
 
-The order is that in which keys are found, unless --ordered is given. An
+The order is that in which keys are found, unless --ordered is given. CSV, TSV
+and JSON lines have bucket, key, size, last_modified, etag and storage_class. An
 interrupted run with --output is resumed by running the same command again.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -59,7 +66,8 @@ pub(super) struct ListVerbArgs {
     /// How lines look [default: as FILE's ending says, or text]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FormatArg>,
-    /// Write the lines to FILE; one that ends in .gz or .zst is compressed
+    /// Write the lines to FILE, beside which they are until it is whole; one that ends in .gz or .zst is
+    /// compressed
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// In byte order
@@ -93,13 +101,18 @@ impl ListVerbArgs {
         self.shown.verbose
     }
 
+    /// The file that the lines go to.
+    fn output(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| path.as_os_str() != "-")
+    }
+
     /// Whether the lines go to stdout.
     fn prints(&self) -> bool {
-        self.output.is_none() && !self.summarize
+        self.output().is_none() && !self.summarize
     }
 
     fn format(&self) -> Format {
-        let name = self.output.as_deref().map(|path| path.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let name = self.output().map(|path| path.to_string_lossy().to_lowercase()).unwrap_or_default();
         let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
         match self.format {
             Some(FormatArg::Text) => Format::Text,
@@ -121,7 +134,7 @@ impl ListVerbArgs {
 
     /// Where the checkpoint is kept: of lines that nobody keeps there is none, unless it is named.
     fn place(&self) -> Result<Place, Error> {
-        let kept = self.output.as_deref().is_some_and(|path| !path.exists() || path.is_file());
+        let kept = self.output().is_some_and(|path| !path.exists() || path.is_file());
         if kept || self.place.checkpoint.is_some() { self.place.place() } else { Ok(Place::Nowhere) }
     }
 
@@ -142,7 +155,7 @@ impl ListVerbArgs {
         if sources.iter().any(|source| matches!(source.target, Target::Pattern(_))) {
             put("glob", "true".to_owned());
         }
-        let output = self.output.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+        let output = self.output().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
         JobIdentity {
             verb: "list".to_owned(),
             sources: sources.iter().map(Location::to_string).collect(),
@@ -198,6 +211,7 @@ fn nothing(stop: Stop, error: Option<Error>) -> Listed {
 async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Result<Listing, Error> {
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    check_sources(&locations)?;
     let choice = args.chosen.filter()?;
     if args.shown.json && args.prints() {
         return Err(Error::Usage(
@@ -214,7 +228,8 @@ async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Resul
     let mut sources = open(&end, locations, &pacer).await?;
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
-    check_output(args.output.as_deref(), checkpoint.as_deref())?;
+    check_output(args.output(), checkpoint.as_deref())?;
+    let job = identity.fingerprint();
     let claim = Claim::new(identity, &place, args.place.mode())?;
     for source in &mut sources {
         source.filter = choice.resolve(claim.started_at(), &source.location)?.map(Arc::new);
@@ -222,8 +237,12 @@ async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Resul
     if !claim.is_resumed() {
         check_objects(&sources).await?;
     }
-    let output = match &args.output {
-        Some(path) => Some(Output::file(path, claim.output_length())?),
+    let output = match args.output() {
+        Some(path) => {
+            let is_whole = claim.is_all_written();
+            let recorded = claim.output_length().map(|length| Recorded { length, is_whole });
+            Some(Output::file(path, &job, recorded)?)
+        }
         None if args.prints() => Some(Output::stdout()),
         None => None,
     };
@@ -261,10 +280,27 @@ async fn open(end: &End, locations: Vec<Location>, pacer: &Arc<Pacer>) -> Result
     Ok(sources)
 }
 
-/// The lines must not go where the checkpoint is.
+/// No key is listed twice.
+fn check_sources(sources: &[Location]) -> Result<(), Error> {
+    for (number, one) in sources.iter().enumerate() {
+        if let Some(other) = sources[..number].iter().find(|other| one.overlaps(other)) {
+            return Err(Error::Usage(format!("the sources {other} and {one} overlap: name only one of them")));
+        }
+    }
+    Ok(())
+}
+
+/// The lines must not go where the checkpoint or its lock is, by whatever name.
 fn check_output(output: Option<&Path>, checkpoint: Option<&Path>) -> Result<(), Error> {
-    let Some(output) = output.and_then(|path| std::path::absolute(path).ok()) else { return Ok(()) };
-    if Some(output.as_path()) == checkpoint {
+    let place = |path: &Path| {
+        let folder = path.parent().and_then(|folder| folder.canonicalize().ok()).unwrap_or_default();
+        path.canonicalize().ok().unwrap_or_else(|| folder.join(path.file_name().unwrap_or_default()))
+    };
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (Some(output), Some(checkpoint)) = (output.map(absolute), checkpoint.map(absolute)) else { return Ok(()) };
+    let mut lock = place(&checkpoint).into_os_string();
+    lock.push(".lock");
+    if [place(&checkpoint), PathBuf::from(lock)].contains(&place(&output)) {
         return Err(Error::Usage(format!("--output {} is the checkpoint: name another file", output.display())));
     }
     Ok(())

@@ -51,11 +51,10 @@ impl<C> InOrder<C> {
         self.ids.get(&range).and_then(|id| self.ranges.get_mut(id))
     }
 
-    /// A range has found something.
-    pub(super) fn hold(&mut self, range: usize, chunk: C) {
-        if let Some(held) = self.held(range) {
-            held.chunks.push_back(chunk);
-        }
+    /// A range has found something. `false` if there is no such range.
+    #[must_use]
+    pub(super) fn hold(&mut self, range: usize, chunk: C) -> bool {
+        self.held(range).map(|held| held.chunks.push_back(chunk)).is_some()
     }
 
     /// A range has no more.
@@ -107,10 +106,11 @@ mod tests {
         held.begin(id(None), 7);
         held.begin(id(Some("m")), 8);
         assert_eq!(held.next(), Some(Next::Turn(7)));
-        held.hold(8, "n");
+        assert!(held.hold(8, "n"));
         held.exhausted(8);
         assert_eq!(held.next(), None);
-        held.hold(7, "a");
+        assert!(held.hold(7, "a"));
+        assert!(!held.hold(9, "x"));
         assert_eq!(held.next(), Some(Next::Chunk("a")));
         // Cut while it goes on.
         held.begin(id(Some("c")), 9);

@@ -11,10 +11,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::feed::{Feed, Heard};
 use super::in_order::{InOrder, Next};
-use super::writer::{Batch, Told, WriteError, Written, WrittenOr, start_writer};
+use super::writer::{Batch, Done, DoneOr, Told, WriteError, Written, start_writer};
 use super::{Finished, Stop, unlistable};
 use crate::journal::{Ending, Journal, Wrote};
-use crate::model::{Class, Error, Item, Object, Position, Sums};
+use crate::model::{Class, Error, Item, Object, Position, Sums, Target};
 use crate::pace::Pacer;
 use crate::report::{Format, Output, Progress, Report, STANDARD, Status, Summary};
 use crate::source::{Order, Source, Yield};
@@ -88,7 +88,7 @@ impl Listing {
         let (batches, written) = start_writer(output, self.checkpoint.is_some());
         let mut run = Run::new(self, batches);
         let worked = run.pass(written).await;
-        let error = worked.and_then(|()| run.close()).err();
+        let error = run.close(worked);
         let signal = stop.signal().filter(|_| !run.is_over());
         summary.status = match (&error, signal) {
             (Some(_), _) => Status::Failed,
@@ -117,8 +117,8 @@ struct Run {
     in_order: Option<InOrder<Chunk>>,
     /// The ranges that come in no order, and their last pages.
     unordered: HashMap<usize, Option<Chunk>>,
-    /// Where each source's keys begin, and its bucket.
-    roots: Vec<(String, String)>,
+    /// Where each source's keys begin, its bucket, and whether it names one object.
+    roots: Vec<(String, String, bool)>,
     batch: Batch,
     batches: Option<Sender<Told>>,
     listed: u64,
@@ -127,12 +127,20 @@ struct Run {
     done: u64,
     bytes: u64,
     resumed: u64,
+    /// All that was listed is recorded.
+    synced: bool,
+    /// The output is whole.
+    completed: bool,
+    /// Nobody reads the output any more.
     closed: bool,
 }
 
 impl Run {
     fn new(listing: Listing, batches: Sender<Told>) -> Self {
-        let root = |source: &Source| (source.location.root().to_owned(), source.location.bucket.clone());
+        let root = |source: &Source| {
+            let named = matches!(source.location.target, Target::Object(_));
+            (source.location.root().to_owned(), source.location.bucket.clone(), named)
+        };
         let (order, concurrency) = match listing.ordered {
             true => (Order::First(PART), listing.concurrency.min(IN_ORDER)),
             false => (Order::Largest, listing.concurrency),
@@ -156,11 +164,26 @@ impl Run {
             vanished: 0,
             done: 0,
             bytes: 0,
+            synced: false,
+            completed: false,
             closed: false,
         }
     }
 
-    async fn pass(&mut self, mut written: Receiver<WrittenOr>) -> Result<(), Error> {
+    /// Lists and writes, until all is written or the run is to end; then the writer has ended, too.
+    async fn pass(&mut self, mut written: Receiver<DoneOr>) -> Result<(), Error> {
+        let listed = self.list(&mut written).await;
+        self.feed.end().await;
+        let whole = listed.is_ok() && !self.closed && self.feed.is_exhausted() && self.batch.is_empty();
+        let ended = self.end(written, whole).await;
+        listed.and(ended)?;
+        if self.stop.token.is_cancelled() || self.completed || self.closed {
+            return Ok(());
+        }
+        Err(Error::Internal("the output was not written to its end".to_owned()))
+    }
+
+    async fn list(&mut self, written: &mut Receiver<DoneOr>) -> Result<(), Error> {
         let ranges = if self.journal.is_planned() {
             self.journal.track_recorded()
         } else {
@@ -182,8 +205,8 @@ impl Run {
                 self.feed.begin_listers(&mut self.journal, held)?;
             }
             let over = self.feed.is_exhausted();
-            if over && self.batch.is_empty() || stopping {
-                break;
+            if over && self.batch.is_empty() || stopping || self.closed {
+                return Ok(());
             }
             let full = self.batch.lines.len() >= BATCH;
             let batches = self.batches.clone();
@@ -197,7 +220,10 @@ impl Run {
                     self.feed.cut()?;
                     self.show();
                 }
-                Some(done) = written.recv() => if self.on_written(done)? { break },
+                done = written.recv() => match done {
+                    Some(done) => self.on_done(done)?,
+                    None => return Ok(()),
+                },
                 Some(permit) = permit, if !self.batch.is_empty() && (full || due || over) => {
                     due = false;
                     permit.send(Told::Write(std::mem::take(&mut self.batch)));
@@ -205,8 +231,6 @@ impl Run {
                 Some(heard) = self.feed.next(!full) => self.on_heard(heard)?,
             }
         }
-        self.feed.end().await;
-        self.end(written).await
     }
 
     fn hold_back(&mut self, ranges: &[usize]) -> Result<(), Error> {
@@ -218,46 +242,75 @@ impl Run {
         Ok(())
     }
 
-    /// Lets the writer end.
-    async fn end(&mut self, mut written: Receiver<WrittenOr>) -> Result<(), Error> {
-        let batches = self.batches.take();
-        let patience = if self.stop.token.is_cancelled() { PATIENCE } else { Duration::MAX };
-        let whole = self.is_over() && !self.closed;
-        let tell = async {
-            if let Some(batches) = batches.filter(|_| whole) {
-                // Gone only where the writer is.
-                let _ = batches.send(Told::Complete).await;
+    /// Lets the writer end. What is `whole` is recorded, and then takes its name. An output that takes
+    /// nothing is not waited for once the run is to end.
+    async fn end(&mut self, mut written: Receiver<DoneOr>, whole: bool) -> Result<(), Error> {
+        let stop = self.stop.token.clone();
+        let batches = self.batches.take().filter(|_| whole);
+        let ended = async {
+            if let Some(batches) = batches {
+                self.tell(&batches, Told::Sync, &mut written).await?;
+                self.tell(&batches, Told::Complete, &mut written).await?;
             }
+            while let Some(done) = written.recv().await {
+                self.on_done(done)?;
+            }
+            Ok(())
         };
+        tokio::select! {
+            ended = ended => ended,
+            () = async { stop.cancelled().await; tokio::time::sleep(PATIENCE).await } => Ok(()),
+        }
+    }
+
+    /// Tells the writer something, and hears it until that is done.
+    async fn tell(&mut self, batches: &Sender<Told>, what: Told, written: &mut Receiver<DoneOr>) -> Result<(), Error> {
+        let is_complete = matches!(what, Told::Complete);
         let hear = async {
             while let Some(done) = written.recv().await {
-                if self.on_written(done)? {
+                self.on_done(done)?;
+                if self.closed || if is_complete { self.completed } else { self.synced } {
                     break;
                 }
             }
             Ok(())
         };
-        let ended = async { tokio::join!(tell, hear).1 };
-        tokio::time::timeout(patience, ended).await.unwrap_or(Ok(()))
+        // Both at once: either may wait for the other. The writer is gone only where it has failed.
+        tokio::join!(batches.send(what), hear).1
     }
 
-    /// Records what was written; `true` if nobody reads any more of it.
-    fn on_written(&mut self, written: WrittenOr) -> Result<bool, Error> {
-        match written {
-            Ok(Written { length, ranges, sums }) => {
+    /// Records what was written.
+    fn on_done(&mut self, done: DoneOr) -> Result<(), Error> {
+        match done {
+            Ok(Done::Written(Written { length, ranges, sums })) => {
                 for wrote in &ranges {
                     self.done += wrote.objects;
                     self.bytes = self.bytes.saturating_add(wrote.bytes);
                 }
                 self.journal.wrote(length, ranges, sums)?;
-                self.journal.flush(Some(Instant::now()))?;
-                Ok(false)
+                self.journal.flush(Some(Instant::now()))
+            }
+            Ok(Done::Synced) => {
+                self.synced = true;
+                self.sync_journal()
+            }
+            Ok(Done::Complete) => {
+                self.completed = true;
+                Ok(())
             }
             Err(WriteError::Closed) => {
                 self.closed = true;
-                Ok(true)
+                Ok(())
             }
             Err(WriteError::Broken(error)) => Err(error),
+        }
+    }
+
+    /// All that is listed is on disk: so must be the word of it, before the output takes its name.
+    fn sync_journal(&mut self) -> Result<(), Error> {
+        match self.journal.take_unsynced() {
+            Some(file) => file.sync_data().map_err(|error| self.journal.sync_failed(&error)),
+            None => Ok(()),
         }
     }
 
@@ -276,7 +329,9 @@ impl Run {
                 let chunk = self.render(range, items, through)?;
                 match (&mut self.in_order, self.unordered.get_mut(&range)) {
                     (Some(in_order), _) => {
-                        in_order.hold(range, chunk);
+                        if !in_order.hold(range, chunk) {
+                            return Err(Error::Internal(format!("nobody waits for the range {range}")));
+                        }
                         self.release();
                     }
                     // Where it stands with its last page is at its end: the two are one step.
@@ -317,14 +372,14 @@ impl Run {
     /// The lines of some items, and what they are.
     fn render(&mut self, range: usize, items: Vec<Item>, through: Option<Position>) -> Result<Chunk, Error> {
         let source = items.first().map_or(0, |item| item.source as usize);
-        let Some((root, bucket)) = self.roots.get(source) else {
+        let Some((root, bucket, named)) = self.roots.get(source) else {
             return Err(Error::Checkpoint(format!(
                 "the checkpoint names a source number {source} that this job has not"
             )));
         };
         let mut chunk = Chunk { range, lines: Vec::new(), at: through, objects: 0, bytes: 0, sums: Sums::default() };
         // One that was named, and is gone.
-        let gone = |object: &Object| object.etag.is_none() && object.last_modified.is_none();
+        let gone = |object: &Object| *named && object.etag.is_none() && object.last_modified.is_none();
         let there = || items.iter().map(|item| &item.object).filter(|object| !gone(object));
         for object in there() {
             chunk.objects += 1;
@@ -377,12 +432,20 @@ impl Run {
 
     /// Whether all is listed and written.
     fn is_over(&self) -> bool {
-        self.feed.is_exhausted() && self.batch.is_empty()
+        self.completed && !self.closed
     }
 
-    fn close(&mut self) -> Result<(), Error> {
+    /// Ends the run. Gives back the fault that ended it, if one did.
+    fn close(&mut self, worked: Result<(), Error>) -> Option<Error> {
         self.report.finish();
-        self.journal.close(self.is_over().then_some(Ending::Complete))
+        let closed = match &worked {
+            Ok(()) | Err(Error::Unworkable(_)) => {
+                self.journal.close((worked.is_ok() && self.is_over()).then_some(Ending::Complete))
+            }
+            // What follows a lost record must not be recorded.
+            Err(_) => Ok(()),
+        };
+        worked.err().or(closed.err())
     }
 
     fn count(&self, summary: &mut Summary) {

@@ -1,6 +1,7 @@
 //! The thread that writes a listing's output, where that may block.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -38,7 +39,9 @@ impl Batch {
 /// What the writer is told.
 pub(super) enum Told {
     Write(Batch),
-    /// All was told: the output is whole.
+    /// All was told: it is to be on disk.
+    Sync,
+    /// The output is whole: it is to take its name.
     Complete,
 }
 
@@ -50,7 +53,16 @@ pub(super) struct Written {
     pub(super) sums: Vec<Sum>,
 }
 
-pub(super) type WrittenOr = Result<Written, WriteError>;
+/// The answers of the writer.
+pub(super) enum Done {
+    Written(Written),
+    /// All that was told is on disk.
+    Synced,
+    /// The output has its name.
+    Complete,
+}
+
+pub(super) type DoneOr = Result<Done, WriteError>;
 
 /// What a listing is written for is gone, or full.
 pub(super) enum WriteError {
@@ -60,23 +72,28 @@ pub(super) enum WriteError {
 }
 
 /// Starts the thread that may block on the output. It ends when it is told no more.
-pub(super) fn start_writer(output: Option<Output>, syncs: bool) -> (Sender<Told>, Receiver<WrittenOr>) {
+pub(super) fn start_writer(output: Option<Output>, syncs: bool) -> (Sender<Told>, Receiver<DoneOr>) {
     let (batches, mut told) = mpsc::channel(WAITING);
     let (done, written) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
-        let mut writer = Writer { output, syncs, synced: Instant::now(), unsynced: Vec::new() };
+        let mut writer = Writer { output, syncs, synced: Instant::now(), unsynced: Vec::new(), completed: false };
         while let Some(next) = told.blocking_recv() {
-            let ended = matches!(next, Told::Complete);
-            match writer.take(next, told.is_empty()) {
-                Ok(None) => {}
-                Ok(Some(all)) => drop(done.blocking_send(Ok(all))),
-                Err(error) => return drop(done.blocking_send(Err(error))),
-            }
-            if ended {
-                return;
+            let answer = match next {
+                Told::Write(batch) => writer.write(batch, told.is_empty()),
+                Told::Sync => writer.sync(),
+                Told::Complete => writer.complete(),
+            };
+            let (mut answers, failed) = match answer {
+                Ok(answers) => (answers, None),
+                Err(error) => (Vec::new(), Some(Err(writer.failed(&error)))),
+            };
+            // Gone only when the run ends.
+            for answer in answers.drain(..).map(Ok).chain(failed) {
+                let _ = done.blocking_send(answer);
             }
         }
-        if let Some(output) = writer.output.filter(|_| !syncs) {
+        if let Some(output) = writer.output.filter(|output| !writer.completed && (!syncs || output.length() == Some(0)))
+        {
             // Nothing says how far it goes: it is of no use.
             output.discard();
         }
@@ -91,37 +108,44 @@ struct Writer {
     synced: Instant,
     /// What is written and, if it is a file, not on disk.
     unsynced: Vec<Batch>,
+    completed: bool,
 }
 
 impl Writer {
-    /// Writes a batch; what is safe then.
-    fn take(&mut self, told: Told, idle: bool) -> Result<Option<Written>, WriteError> {
-        let complete = matches!(told, Told::Complete);
-        let worked = self.work(told, complete || idle || self.synced.elapsed() >= SYNC_EVERY);
-        let safe = worked.map_err(|error| match (&self.output, error.kind()) {
-            (Some(output), std::io::ErrorKind::BrokenPipe) if !output.is_kept() => WriteError::Closed,
-            (Some(output), _) => WriteError::Broken(output.broken(&error)),
-            (None, _) => WriteError::Broken(Error::Internal(error.to_string())),
-        })?;
-        Ok(safe.then(|| self.written()))
+    fn write(&mut self, batch: Batch, idle: bool) -> io::Result<Vec<Done>> {
+        if let Some(output) = &mut self.output {
+            output.write(&batch.lines)?;
+        }
+        self.unsynced.push(Batch { lines: Vec::new(), ..batch });
+        if self.syncs && !idle && self.synced.elapsed() < SYNC_EVERY {
+            return Ok(Vec::new());
+        }
+        self.on_disk().map(|()| vec![Done::Written(self.written())])
     }
 
-    fn work(&mut self, told: Told, due: bool) -> std::io::Result<bool> {
-        match (told, &mut self.output) {
-            (Told::Write(batch), output) => {
-                if let Some(output) = output {
-                    output.write(&batch.lines)?;
-                }
-                self.unsynced.push(Batch { lines: Vec::new(), ..batch });
-            }
-            (Told::Complete, Some(output)) => output.complete()?,
-            (Told::Complete, None) => {}
+    fn sync(&mut self) -> io::Result<Vec<Done>> {
+        self.on_disk().map(|()| vec![Done::Written(self.written()), Done::Synced])
+    }
+
+    fn complete(&mut self) -> io::Result<Vec<Done>> {
+        if let Some(output) = &mut self.output {
+            output.complete()?;
         }
-        if due && self.syncs {
-            self.output.as_ref().map_or(Ok(()), Output::sync)?;
-            self.synced = Instant::now();
+        self.completed = true;
+        Ok(vec![Done::Complete])
+    }
+
+    fn on_disk(&mut self) -> io::Result<()> {
+        self.synced = Instant::now();
+        self.output.as_ref().filter(|_| self.syncs).map_or(Ok(()), Output::sync)
+    }
+
+    fn failed(&self, error: &io::Error) -> WriteError {
+        match &self.output {
+            Some(output) if error.kind() == io::ErrorKind::BrokenPipe && output.is_stdout() => WriteError::Closed,
+            Some(output) => WriteError::Broken(output.broken(error)),
+            None => WriteError::Broken(Error::Internal(error.to_string())),
         }
-        Ok(due || !self.syncs)
     }
 
     fn written(&mut self) -> Written {

@@ -114,6 +114,11 @@ impl Claim {
         seconds(self.resume.as_ref().map_or(&self.header, |(state, _)| &state.header))
     }
 
+    /// Whether an interrupted listing had written all that there is.
+    pub fn is_all_written(&self) -> bool {
+        self.resume.as_ref().is_some_and(|(state, _)| state.pass.is_some() && state.ranges.is_empty())
+    }
+
     /// The length that the output of an interrupted listing is recorded to have, in bytes.
     pub fn output_length(&self) -> Option<u64> {
         self.resume.as_ref().and_then(|(state, _)| state.output)

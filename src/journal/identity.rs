@@ -23,13 +23,16 @@ pub struct JobIdentity {
 }
 
 impl JobIdentity {
-    /// The name of the job's checkpoint where the user names none: the verb and the first 16 hex
-    /// digits of a hash over all of the identity.
-    pub fn file_name(&self) -> String {
+    /// The first 16 hex digits of a hash over all of the identity.
+    pub fn fingerprint(&self) -> String {
         let text = serde_json::to_vec(self).unwrap_or_default();
         let digest = Sha256::digest(&text);
-        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        format!("{}-{hex}.jsonl", self.verb)
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The name of the job's checkpoint where the user names none: the verb and the fingerprint.
+    pub fn file_name(&self) -> String {
+        format!("{}-{}.jsonl", self.verb, self.fingerprint())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::{Close, Ending, Header, Mark, OpenItem, Output, Record, Recorded, Step, Totals};
+use super::record::{Close, Ending, FORMAT, Header, Mark, OpenItem, Output, Record, Recorded, Step, Totals};
 use crate::model::{Item, Position, Range, RangeId, Sums, Tally};
 
 /// A job as its checkpoint knows it.
@@ -29,9 +29,10 @@ pub(super) struct State {
 }
 
 impl State {
+    /// An empty job. It is written in the format of this program, whatever it was read in.
     pub(super) fn new(header: Header) -> Self {
         Self {
-            header,
+            header: Header { format: FORMAT, ..header },
             pass: None,
             ranges: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -103,6 +104,9 @@ impl State {
 
     fn split(&mut self, id: &RangeId, cuts: &[Position]) -> Result<(), String> {
         let rest = self.range(id)?.split(cuts);
+        if let Some(twice) = rest.iter().find(|range| self.ranges.contains_key(&range.id)) {
+            return Err(format!("two ranges begin after {:?}", twice.id.after));
+        }
         self.ranges.extend(rest.into_iter().map(|range| (range.id.clone(), range)));
         Ok(())
     }

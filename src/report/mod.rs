@@ -14,7 +14,7 @@ mod terminal;
 pub use added::{Added, Count, Folder};
 pub use failures::FailuresFile;
 pub use listed::{Format, STANDARD};
-pub use output::Output;
+pub use output::{Output, Recorded};
 pub use progress::{Progress, Show};
 pub use receipt::ReceiptFile;
 pub use summary::{Status, Summary};

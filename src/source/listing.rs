@@ -147,8 +147,11 @@ impl<'a> Lister<'a> {
     fn found(&self) -> Option<Page> {
         let after = self.after.as_deref()?;
         let mut page = self.share.keyspace().take_found(self.source.index, after)?;
-        page.objects.retain(|object| object.key.as_str() > after);
-        Some(page)
+        // What stands before the cut belongs to the other range; what is behind it is judged like any page.
+        let cut = page.objects.iter().position(|object| object.key == after)?;
+        page.objects.drain(..=cut);
+        // Where nothing is left of it, it is asked again from the cut: a token would lead on from elsewhere.
+        Some(page).filter(|page| !page.objects.is_empty() || !page.truncated)
     }
 
     /// Whether the server's tokens lead through all of a range that is not in byte order: where nothing

@@ -94,6 +94,8 @@ pub struct Left {
 #[derive(Debug)]
 pub struct Share {
     prefix: String,
+    /// Where it begins.
+    begins: Option<String>,
     keyspace: Arc<Keyspace>,
     standing: Mutex<Standing>,
     /// How many pages it may list before its turn, where ranges are handed on in order.
@@ -151,8 +153,15 @@ impl Share {
             whole: range.at.as_ref().is_some_and(|at| !at.is_ordered()),
             ..Standing::default()
         };
-        let (prefix, keyspace) = (prefix.to_owned(), Arc::clone(keyspace));
-        Arc::new(Self { prefix, keyspace, standing: Mutex::new(standing), ahead, first: AtomicBool::new(false) })
+        let (prefix, begins, keyspace) = (prefix.to_owned(), key(range.id.after.as_ref()), Arc::clone(keyspace));
+        Arc::new(Self {
+            prefix,
+            begins,
+            keyspace,
+            standing: Mutex::new(standing),
+            ahead,
+            first: AtomicBool::new(false),
+        })
     }
 
     /// Its turn has come: nothing holds it back any more.
@@ -169,7 +178,8 @@ impl Share {
     pub(super) fn give_back(&self, record: impl FnOnce(String)) {
         let mut standing = self.lock();
         let Some(cursor) = standing.cursor.clone() else { return };
-        if !standing.whole && standing.until.as_ref().is_none_or(|until| cursor < *until) {
+        let moved = self.begins.as_ref().is_none_or(|begins| cursor > *begins);
+        if moved && !standing.whole && standing.until.as_ref().is_none_or(|until| cursor < *until) {
             standing.until = Some(cursor.clone());
             record(cursor);
         }

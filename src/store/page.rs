@@ -176,7 +176,7 @@ impl<'b> Elements<'_, 'b> {
                 name => {
                     self.leaf()?;
                     match name {
-                        Name::IsTruncated => truncated = Some(self.text.trim() == "true"),
+                        Name::IsTruncated => truncated = boolean(&self.text),
                         Name::NextContinuationToken => wire.page.next_token = Some(self.text.clone()),
                         Name::EncodingType => wire.encoded = self.text.eq_ignore_ascii_case("url"),
                         _ => {}
@@ -253,6 +253,13 @@ fn character(reference: &BytesRef<'_>) -> Result<char, &'static str> {
     }
 }
 
+/// Anything but these says nothing.
+fn boolean(text: &str) -> Option<bool> {
+    let text = text.trim();
+    let is = |word: &str| text.eq_ignore_ascii_case(word);
+    if is("true") { Some(true) } else { is("false").then_some(false) }
+}
+
 /// Seconds since 1970 of S3's times, `2024-01-31T12:34:56.000Z`.
 fn seconds(text: &str) -> Option<i64> {
     text.trim().parse::<Timestamp>().ok().map(Timestamp::as_second)
@@ -309,6 +316,7 @@ mod tests {
             ("<ListBucketResult/>", "ListBucketResult"),
             ("<html>no</html>", "ListBucketResult"),
             ("<ListBucketResult></ListBucketResult>", "IsTruncated"),
+            ("<ListBucketResult><IsTruncated>1</IsTruncated></ListBucketResult>", "IsTruncated"),
             ("<ListBucketResult><Contents><Size>1</Size></Contents></ListBucketResult>", "Key"),
             ("<ListBucketResult><Contents><Key>k</Key><Size>-1</Size></Contents></ListBucketResult>", "Size"),
             ("<ListBucketResult><Name>&bogus;</Name></ListBucketResult>", WHOLE),
