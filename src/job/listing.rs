@@ -30,8 +30,8 @@ const BATCH: usize = 256 << 10;
 const PART: u32 = 8;
 
 /// Ranges that are listed at once at most where lines come in order: the lines of [`PART`] pages of
-/// each, some 30 MB, may be in memory.
-const IN_ORDER: usize = 24;
+/// each, some 20 MB, may be in memory.
+const IN_ORDER: usize = 16;
 
 /// How long an output that takes nothing is waited for when the run is to end.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -227,6 +227,7 @@ impl Run {
                 Some(permit) = permit, if !self.batch.is_empty() && (full || due || over) => {
                     due = false;
                     permit.send(Told::Write(std::mem::take(&mut self.batch)));
+                    self.release();
                 }
                 Some(heard) = self.feed.next(!full) => self.on_heard(heard)?,
             }
@@ -326,9 +327,10 @@ impl Run {
             Yield::Items { range, items, filtered, through } => {
                 self.listed += items.len() as u64 + filtered;
                 self.filtered += filtered;
-                let chunk = self.render(range, items, through)?;
+                let mut chunk = self.render(range, items, through)?;
                 match (&mut self.in_order, self.unordered.get_mut(&range)) {
                     (Some(in_order), _) => {
+                        chunk.lines.shrink_to_fit();
                         if !in_order.hold(range, chunk) {
                             return Err(Error::Internal(format!("nobody waits for the range {range}")));
                         }
@@ -408,7 +410,10 @@ impl Run {
 
     /// Writes what has come to its turn.
     fn release(&mut self) {
-        while let Some(next) = self.in_order.as_mut().and_then(InOrder::next) {
+        // What is held back is in memory once.
+        while self.batch.lines.len() < BATCH
+            && let Some(next) = self.in_order.as_mut().and_then(InOrder::next)
+        {
             match next {
                 Next::Turn(range) => self.feed.put_first(range),
                 Next::Chunk(chunk) => self.write(chunk),
