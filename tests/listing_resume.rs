@@ -161,3 +161,30 @@ fn a_listing_that_is_interrupted_can_be_gone_on_with() {
         world.assert_listed(&std::fs::read_to_string(&file).unwrap());
     }
 }
+
+/// How many lines a checkpoint has.
+fn lines(checkpoint: &Path) -> usize {
+    std::fs::read_to_string(checkpoint).map_or(0, |text| text.lines().count())
+}
+
+#[test]
+fn a_listing_that_is_killed_at_any_line_of_its_checkpoint_goes_on_from_there() {
+    let world = World::with(Config { page_size: 20, list_latency: Duration::from_millis(8), ..Config::default() });
+    world.fill_keys(Shape::Hex.keys(3, 1_000));
+    let (file, checkpoint) = (world.home.path().join("list.jsonl"), world.home.path().join("checkpoint"));
+    let (out, recorded) = (file.to_str().unwrap(), checkpoint.to_str().unwrap());
+    let args = ["--format", "jsonl", "--output", out, "--checkpoint", recorded, "--json", "--list-concurrency", "3"];
+    for line in 1.. {
+        let _ = std::fs::remove_file(&file);
+        let mut first = spawn(world.list_command(&[&args[..], &["--restart"]].concat()));
+        wait_until(|| lines(&checkpoint) >= line && !file.exists() || first.try_wait().unwrap().is_some());
+        let over = first.try_wait().unwrap().is_some();
+        kill(first);
+        run(world.list_command(&args)).expect(0).expect_sums();
+        world.assert_listed(&std::fs::read_to_string(&file).unwrap());
+        if over {
+            assert!(line > 5, "{line} lines");
+            return;
+        }
+    }
+}
