@@ -83,13 +83,15 @@ pub(super) fn start_writer(output: Option<Output>, syncs: bool) -> (Sender<Told>
                 Told::Sync => writer.sync(),
                 Told::Complete => writer.complete(),
             };
-            let (mut answers, failed) = match answer {
-                Ok(answers) => (answers, None),
-                Err(error) => (Vec::new(), Some(Err(writer.failed(&error)))),
-            };
             // Gone only when the run ends.
-            for answer in answers.drain(..).map(Ok).chain(failed) {
-                let _ = done.blocking_send(answer);
+            let mut say = |done_or: DoneOr| drop(done.blocking_send(done_or));
+            match answer {
+                Ok(answers) => answers.into_iter().map(Ok).for_each(&mut say),
+                Err(error) => {
+                    say(Err(writer.failed(&error)));
+                    // Nothing is written behind what was lost.
+                    break;
+                }
             }
         }
         if let Some(output) = writer.output.filter(|output| !writer.completed && (!syncs || output.length() == Some(0)))
@@ -163,5 +165,25 @@ impl Writer {
         }
         let length = self.output.as_ref().and_then(Output::length);
         Written { length, ranges: ranges.into_values().collect(), sums: sums.take() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_written_behind_what_was_lost() {
+        let output = Output::file(Path::new("/dev/full"), "job", None).unwrap();
+        let (told, mut done) = start_writer(Some(output), true);
+        for _ in 0..3 {
+            let batch = Batch { lines: b"line\n".to_vec(), ..Batch::default() };
+            // Refused where the writer has ended.
+            let _ = told.send(Told::Write(batch)).await;
+        }
+        assert!(matches!(done.recv().await, Some(Err(WriteError::Broken(_)))));
+        assert!(done.recv().await.is_none());
     }
 }
