@@ -10,7 +10,7 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_types::body::SdkBody;
-use http_body::Body as _;
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 
 use super::error::{broken_body, malformed};
@@ -106,21 +106,12 @@ impl TakenBody {
     ///
     /// # Errors
     /// One that breaks off, or is larger than any answer.
-    pub(super) async fn bytes(&self, operation: Operation) -> Result<Vec<u8>, RequestError> {
+    pub(super) async fn bytes(&self, operation: Operation) -> Result<Bytes, RequestError> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let body = body.ok_or_else(|| malformed(operation, "body"))?;
-        let limit = usize::try_from(LARGEST_ANSWER).unwrap_or(usize::MAX);
-        let known = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
-        // One buffer: the pieces of many answers at once would fill the memory twice.
-        let mut whole = Vec::with_capacity(known.unwrap_or_default().min(limit));
-        let mut body = Limited::new(body, limit);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| broken_body(operation, &*error))?;
-            if let Some(bytes) = frame.data_ref() {
-                whole.extend_from_slice(bytes);
-            }
-        }
-        Ok(whole)
+        let limited = Limited::new(body, usize::try_from(LARGEST_ANSWER).unwrap_or(usize::MAX));
+        let whole = limited.collect().await.map_err(|error| broken_body(operation, &*error))?;
+        Ok(whole.to_bytes())
     }
 }
 
