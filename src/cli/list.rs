@@ -17,7 +17,7 @@ use super::report_error;
 use super::tell::{print, tell};
 use crate::job::{Finished, Listed, Listing, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
-use crate::model::{Error, Location, Target};
+use crate::model::{Error, Location, Target, refuse_overlaps};
 use crate::op::partition;
 use crate::pace::{Pacer, RetryPolicy};
 use crate::report::{Added, Format, Output, Recorded, Report, Terminal};
@@ -211,7 +211,7 @@ fn nothing(stop: Stop, error: Option<Error>) -> Listed {
 async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Result<Listing, Error> {
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    check_sources(&locations)?;
+    refuse_overlaps(&locations)?;
     let choice = args.chosen.filter()?;
     if args.shown.json && args.prints() {
         return Err(Error::Usage(
@@ -278,16 +278,6 @@ async fn open(end: &End, locations: Vec<Location>, pacer: &Arc<Pacer>) -> Result
         sources.push(Source { index, bucket, location, version_id: None, filter: None, beside: None });
     }
     Ok(sources)
-}
-
-/// No key is listed twice.
-fn check_sources(sources: &[Location]) -> Result<(), Error> {
-    for (number, one) in sources.iter().enumerate() {
-        if let Some(other) = sources[..number].iter().find(|other| one.overlaps(other)) {
-            return Err(Error::Usage(format!("the sources {other} and {one} overlap: name only one of them")));
-        }
-    }
-    Ok(())
 }
 
 /// The lines must not go where the checkpoint or its lock is, by whatever name.

@@ -83,7 +83,6 @@ impl Listing {
         let started = Instant::now();
         let mut summary = Summary::new("list", self.journal.started_at().to_owned());
         summary.checkpoint.clone_from(&self.checkpoint);
-        let resumed = self.journal.resumed().map_or(0, |tally| tally.done);
         let (stop, pacer, output) = (self.stop.clone(), Arc::clone(&self.pacer), self.output.take());
         let (batches, written) = start_writer(output, self.checkpoint.is_some());
         let mut run = Run::new(self, batches);
@@ -96,7 +95,7 @@ impl Listing {
             (None, None) => Status::Complete,
         };
         run.count(&mut summary);
-        summary.resumed = resumed;
+        summary.resumed = run.resumed;
         summary.take_requests(pacer.stats());
         summary.elapsed_s = started.elapsed().as_secs_f64();
         summary.error = error.as_ref().map(Error::to_string);
@@ -399,11 +398,9 @@ impl Run {
         Ok(chunk)
     }
 
-    fn write(&mut self, chunk: Chunk) {
+    fn write(&mut self, mut chunk: Chunk) {
         self.batch.lines.extend_from_slice(&chunk.lines);
-        for sum in chunk.sums.iter() {
-            self.batch.sums.extend(&[sum]);
-        }
+        self.batch.sums.extend(&chunk.sums.take());
         let Chunk { range, at, objects, bytes, .. } = chunk;
         self.batch.range(range).add(Wrote { range, at, end: false, objects, bytes });
     }

@@ -39,6 +39,19 @@ impl Mapping {
     }
 }
 
+/// Refuses sources that would yield some key twice.
+///
+/// # Errors
+/// [`Error::Usage`] where two of them overlap.
+pub fn refuse_overlaps(sources: &[Location]) -> Result<(), Error> {
+    for (i, one) in sources.iter().enumerate() {
+        if let Some(other) = sources[..i].iter().find(|other| one.overlaps(other)) {
+            return Err(Error::Usage(format!("the sources {other} and {one} overlap: name only one of them")));
+        }
+    }
+    Ok(())
+}
+
 /// Resolves what each source's keys become under `dest`, one mapping a source.
 ///
 /// `same_store` says that both ends are one store, where equal bucket names mean the same bucket.
@@ -56,11 +69,7 @@ pub fn map_sources(sources: &[Location], dest: &Location, same_store: bool) -> R
     if several && !dest.is_several() {
         return Err(Error::Usage(format!("several objects cannot all become {dest}: add a slash, {dest}/")));
     }
-    for (i, one) in sources.iter().enumerate() {
-        if let Some(other) = sources[..i].iter().find(|other| one.overlaps(other)) {
-            return Err(Error::Usage(format!("the sources {other} and {one} overlap: name only one of them")));
-        }
-    }
+    refuse_overlaps(sources)?;
     let mut roots: Vec<(String, &Location)> = Vec::new();
     let mut mappings = Vec::new();
     for source in sources {

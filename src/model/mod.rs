@@ -24,7 +24,7 @@ pub use filter::{Choice, Filter, Rule};
 pub use glob::{Glob, Slash};
 pub use item::{Beside, Done, Item, Object, Origin, Outcome, Skip};
 pub use location::{Location, Target};
-pub use mapping::{Mapping, map_sources};
+pub use mapping::{Mapping, map_sources, refuse_overlaps};
 pub use moment::Moment;
 pub use pattern::Pattern;
 pub use range::{Position, Range, RangeId};

@@ -3,8 +3,6 @@
 //! Nothing is assumed of an alphabet or of `/`. What keys look like is learned from those that were
 //! seen; where that does not help, the code points decide.
 
-use std::cmp::Ordering;
-
 /// The longest key of S3, in bytes ("Object key naming guidelines").
 const LONGEST_KEY: usize = 1_024;
 
@@ -291,7 +289,7 @@ pub(super) fn ascends_in_utf16<'a>(keys: impl Iterator<Item = &'a str>) -> bool 
 /// The smaller of two ends, where `None` is open.
 pub(super) fn lower<'a>(a: Option<&'a str>, b: Option<&'a str>) -> Option<&'a str> {
     match (a, b) {
-        (Some(a), Some(b)) => Some(if a.cmp(b) == Ordering::Less { a } else { b }),
+        (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
 }
