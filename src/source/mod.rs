@@ -10,6 +10,7 @@ mod listing;
 mod replay;
 mod ruler;
 mod share;
+mod spelling;
 mod survey;
 
 use std::sync::Arc;

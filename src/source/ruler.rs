@@ -1,20 +1,10 @@
-//! Places between keys: where a range may be cut, and how much of it may be left. Pure.
-//!
-//! Nothing is assumed of an alphabet or of `/`. What keys look like is learned from those that were
-//! seen; where that does not help, the code points decide.
+//! Places between keys: which a request can carry, and what lies before and behind them. Pure.
 
 /// The longest key of S3, in bytes ("Object key naming guidelines").
-const LONGEST_KEY: usize = 1_024;
+pub(super) const LONGEST_KEY: usize = 1_024;
 
 /// Behind every key that begins as what it is put behind, as far as XML can carry it.
 const LAST: char = '\u{10fffd}';
-
-/// Characters of an alphabet at most: of the scripts with more, those that came first.
-const LETTERS: usize = 256;
-
-/// Characters that a place is measured by, behind what the ends have in common: more than a 64-bit
-/// float can tell apart.
-const DIGITS: usize = 16;
 
 /// The longest beginning of `key` that XML 1.0 can carry: S3 refuses others in `start-after`.
 /// Every key behind `key` is behind it, too.
@@ -30,7 +20,7 @@ fn is_carried(c: char) -> bool {
 }
 
 /// Whether a place between keys may hold it. Some servers decode a `%` twice.
-fn is_plain(c: char) -> bool {
+pub(super) fn is_plain(c: char) -> bool {
     is_carried(c) && c != '%'
 }
 
@@ -38,6 +28,15 @@ fn is_plain(c: char) -> bool {
 /// this key is the same in both orders.
 pub(super) fn is_cut(key: &str) -> bool {
     key.chars().all(|c| c <= '\u{d7ff}')
+}
+
+/// What `key` begins with, up to its first astral character (U+10000 and more), and a place that is
+/// before the key in the order of bytes, and behind all astral characters there in that of UTF-16. `None`
+/// where it has none, or XML cannot carry the place.
+pub(super) fn before_astral(key: &str) -> Option<(&str, String)> {
+    let beginning = &key[..key.find(|c| c > '\u{ffff}')?];
+    let place = format!("{beginning}\u{fffd}");
+    (carried_by_xml(&place) == place).then_some((beginning, place))
 }
 
 /// The bytes that both begin with, whole characters only.
@@ -102,137 +101,6 @@ fn middle(from: Option<char>, to: Option<char>) -> Option<char> {
     up.chain(down).find(|c| is_plain(*c))
 }
 
-/// The characters that keys were seen to be made of, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Alphabet(Vec<char>);
-
-impl Alphabet {
-    /// Takes in the characters of a key, or of a part of it.
-    pub(super) fn learn(&mut self, key: &str) {
-        for c in key.chars().filter(|c| is_plain(*c)) {
-            if let Err(at) = self.0.binary_search(&c)
-                && self.0.len() < LETTERS
-            {
-                self.0.insert(at, c);
-            }
-        }
-    }
-
-    /// A ruler for what is behind the first `start` bytes of keys that look like `like`: where that has a
-    /// number, they have numbers.
-    fn ruler(&self, like: &str, start: usize) -> Ruler {
-        let mut kinds = runs(like).into_iter().skip(like.get(..start).unwrap_or_default().chars().count());
-        let letters = |kinds: Option<u8>| -> Vec<char> {
-            self.0.iter().copied().filter(|c| kinds.is_none_or(|kinds| kinds & kind(*c) != 0)).collect()
-        };
-        Ruler((0..DIGITS).map(|_| letters(kinds.next())).collect())
-    }
-
-    /// At most `count` places strictly between `low` and `high`, in order: `part` of the way apart, if
-    /// so many have room, and else evenly. All keys between them begin with `prefix`; `high` is open
-    /// where it is `None`.
-    pub(super) fn places(&self, prefix: &str, low: &str, high: Option<&str>, count: usize, part: f64) -> Vec<String> {
-        let start = high.map_or(prefix.len(), |high| common(low, high));
-        let (Some(beginning), Some(tail)) = (low.get(..start), low.get(start..)) else { return Vec::new() };
-        let ruler = self.ruler(low, start);
-        let from = ruler.place(tail);
-        let to = high.map_or(1.0, |high| ruler.place(&high[start..]));
-        #[allow(clippy::cast_precision_loss, reason = "counts are small")]
-        let step = (to - from) * part.min(1.0 / (count as f64 + 1.0));
-        let inside = |place: &String| {
-            place.as_str() > low
-                && high.is_none_or(|high| place.as_str() < high)
-                && place.len() <= LONGEST_KEY
-                && carried_by_xml(place) == place
-        };
-        #[allow(clippy::cast_precision_loss, reason = "counts are small")]
-        let even = |n: usize| format!("{beginning}{}", ruler.tail(from + step * n as f64, step / 4.0));
-        let mut places: Vec<String> =
-            if step > 0.0 { (1..=count).map(even).filter(inside).collect() } else { Vec::new() };
-        places.dedup();
-        if places.is_empty() && count > 0 {
-            places.extend(between(low, high).filter(|place| place.starts_with(prefix)));
-        }
-        places
-    }
-
-    /// How much of the way from `first` to the end at `high` is behind `cursor`, in units of the way
-    /// from `first` to `cursor`.
-    pub(super) fn left(&self, prefix: &str, first: &str, cursor: &str, high: Option<&str>) -> f64 {
-        let start = high.map_or(prefix.len(), |high| common(first, high)).min(common(first, cursor));
-        let ruler = self.ruler(cursor, start);
-        let place = |key: &str| key.get(start..).map_or(0.0, |tail| ruler.place(tail));
-        let (first, at) = (place(first), place(cursor));
-        let end = high.map_or(1.0, place);
-        if at > first { ((end - at) / (at - first)).max(0.0) } else { 0.0 }
-    }
-}
-
-/// What is no letter and no digit: it divides keys into words.
-const MARK: u8 = 16;
-
-/// The kind of a character, a bit: digits, small letters and capitals, letters of other scripts, marks.
-fn kind(c: char) -> u8 {
-    match c {
-        '0'..='9' => 1,
-        'a'..='z' => 2,
-        'A'..='Z' => 4,
-        c if c.is_alphanumeric() => 8,
-        _ => MARK,
-    }
-}
-
-/// For each character of a key, the kinds that its word is made of: any of them may stand there in
-/// other keys.
-fn runs(key: &str) -> Vec<u8> {
-    let mut kinds: Vec<u8> = key.chars().map(kind).collect();
-    for word in kinds.chunk_by_mut(|a, b| (*a == MARK) == (*b == MARK)) {
-        let all = word.iter().fold(0, |all, kind| all | kind);
-        word.fill(all);
-    }
-    kinds
-}
-
-/// The characters that may stand at each place of a tail.
-struct Ruler(Vec<Vec<char>>);
-
-impl Ruler {
-    /// Where `tail` stands among all tails, from 0 to 1.
-    #[allow(clippy::cast_precision_loss, reason = "alphabets are small")]
-    fn place(&self, tail: &str) -> f64 {
-        let (mut place, mut unit) = (0.0, 1.0);
-        for (c, letters) in tail.chars().zip(&self.0) {
-            unit /= letters.len() as f64 + 1.0;
-            match letters.binary_search(&c) {
-                // Nothing is where a tail ends.
-                Ok(rank) => place += (rank as f64 + 1.0) * unit,
-                Err(rank) => return place + (rank as f64 + 0.5) * unit,
-            }
-        }
-        place
-    }
-
-    /// The tail at `place`, as long as needed to tell it from others `step` away.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a digit, from 0 to the base")]
-    #[allow(clippy::cast_precision_loss, reason = "alphabets are small")]
-    fn tail(&self, mut place: f64, step: f64) -> String {
-        let (mut tail, mut unit) = (String::new(), 1.0);
-        for letters in &self.0 {
-            let base = letters.len() as f64 + 1.0;
-            place *= base;
-            unit /= base;
-            let digit = place.floor();
-            place -= digit;
-            let Some(letter) = (digit as usize).checked_sub(1).and_then(|rank| letters.get(rank)) else { break };
-            tail.push(*letter);
-            if unit < step {
-                break;
-            }
-        }
-        tail
-    }
-}
-
 /// Looks for the longest beginning of a key that all keys behind it share, by asking what lies
 /// behind all keys that begin so. Depths are in characters.
 #[derive(Clone, Debug)]
@@ -295,22 +163,16 @@ pub(super) fn lower<'a>(a: Option<&'a str>, b: Option<&'a str>) -> Option<&'a st
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
 
     use super::*;
 
-    fn alphabet(keys: &[&str]) -> Alphabet {
-        let mut alphabet = Alphabet::default();
-        keys.iter().for_each(|key| alphabet.learn(key));
-        alphabet
-    }
-
     /// Keys that are hard to cut between: long equal beginnings, control characters, astral ones,
     /// noncharacters, the first and last of everything.
-    fn awkward() -> impl Strategy<Value = String> {
+    pub(in crate::source) fn awkward() -> impl Strategy<Value = String> {
         let characters = prop::sample::select(vec![
             'a',
             'b',
@@ -338,7 +200,7 @@ mod tests {
         (beginning, tail).prop_map(|(length, tail)| "x".repeat(length) + &tail)
     }
 
-    fn is_a_place(place: &str, low: &str, high: Option<&str>) -> bool {
+    pub(in crate::source) fn is_a_place(place: &str, low: &str, high: Option<&str>) -> bool {
         place > low
             && high.is_none_or(|high| place < high)
             && place.len() <= LONGEST_KEY
@@ -360,21 +222,6 @@ mod tests {
         assert_eq!(between("a", Some("a")), None);
         assert_eq!(between("b", Some("a")), None);
         assert_eq!(between(&"x".repeat(1_024), Some(&("x".repeat(1_024) + "a"))), None);
-    }
-
-    #[test]
-    fn hexadecimal_keys_are_cut_into_even_parts() {
-        let seen = alphabet(&["0f3b9d", "00a1c7", "2468e5"]);
-        assert_eq!(seen.places("", "00ffab", None, 3, 1.0), ["40", "8", "c"]);
-        assert_eq!(seen.places("", "00/ffab", None, 3, 1.0), ["25", "5", "74"]);
-    }
-
-    #[test]
-    fn what_is_left_is_told_by_the_way_gone() {
-        let digits = alphabet(&["0123456789"]);
-        let left = digits.left("n", "n000", "n100", Some("n9"));
-        assert!((6.0..=9.0).contains(&left), "{left}");
-        assert!(digits.left("n", "n000", "n000", Some("n9")).abs() < f64::EPSILON);
     }
 
     fn search(key: &str, keys: &[&str], similar: usize) -> (String, usize) {
@@ -407,6 +254,15 @@ mod tests {
         }
 
         #[test]
+        fn the_orders_part_before_an_astral_character(key in awkward(), other in awkward()) {
+            let Some((beginning, place)) = before_astral(&key) else { return Ok(()) };
+            prop_assert!(key > place && key.encode_utf16().lt(place.encode_utf16()));
+            if other.strip_prefix(beginning).is_some_and(|rest| rest.starts_with(|c| c > '\u{ffff}')) {
+                prop_assert!(other > place && other.encode_utf16().lt(place.encode_utf16()));
+            }
+        }
+
+        #[test]
         fn a_place_between_two_keys_is_between_them(low in awkward(), high in awkward()) {
             prop_assume!(low < high);
             if let Some(place) = between(&low, Some(&high)) {
@@ -422,20 +278,6 @@ mod tests {
             let (low, high) = (format!("{low}{tail}"), format!("{low}{up}~~"));
             prop_assume!(low < high);
             prop_assert!(between(&low, Some(&high)).is_some());
-        }
-
-        #[test]
-        fn places_ascend_between_the_ends(
-            seen in prop::collection::vec(awkward(), 0..6), low in awkward(), high in awkward(), count in 0_usize..9, open: bool,
-        ) {
-            prop_assume!(low < high);
-            let mut alphabet = Alphabet::default();
-            seen.iter().for_each(|key| alphabet.learn(key));
-            let high = (!open).then_some(high.as_str());
-            let places = alphabet.places("", &low, high, count, 1.0);
-            prop_assert!(places.len() <= count);
-            prop_assert!(places.iter().all(|place| is_a_place(place, &low, high)), "{:?}", places);
-            prop_assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", places);
         }
 
         #[test]

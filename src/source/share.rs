@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cuts::{Cost, is_believed};
-use super::ruler::{Alphabet, ascends_in_utf16, behind_all, common, lower};
+use super::ruler::{ascends_in_utf16, behind_all, common, lower};
+use super::spelling::Spelling;
 use super::survey::LEAST_PAGES;
 use crate::model::{Object, Position, Range};
 use crate::store::Page;
@@ -14,17 +15,18 @@ use crate::store::Page;
 /// Pages after which a range shows for itself that it is worth a cut.
 const SETTLED: u64 = 64;
 
-/// Keys of a page that the alphabet is learned from.
-const SAMPLES: usize = 32;
+/// Keys of a page that their spelling is learned from: of the first pages more, while little is known.
+const SAMPLES: [usize; 2] = [64, 12];
 
 /// What is known of the keys of a job, and what it cost to know it.
 #[derive(Debug, Default)]
 pub struct Keyspace {
-    alphabet: Mutex<Alphabet>,
+    spelling: Mutex<Spelling>,
     pages: AtomicU64,
     probes: AtomicU64,
     cuts: AtomicU64,
     in_byte_order: AtomicBool,
+    order_asked: AtomicBool,
     /// Pages that were listed to find a place to cut at: the first of the range behind that key of a
     /// source.
     found: Mutex<HashMap<(u32, String), Page>>,
@@ -48,8 +50,18 @@ impl Keyspace {
     /// Looks for that in the keys of a page.
     pub(super) fn learn_order<'a, K: Iterator<Item = &'a str>>(&self, keys: impl Fn() -> K) {
         if !self.is_in_byte_order() && keys().is_sorted() && !ascends_in_utf16(keys()) {
-            self.in_byte_order.store(true, Relaxed);
+            self.has_byte_order();
         }
+    }
+
+    /// The order was shown by an answer.
+    pub(super) fn has_byte_order(&self) {
+        self.in_byte_order.store(true, Relaxed);
+    }
+
+    /// Whether the order is unknown and nobody has asked for it: the caller does.
+    pub(super) fn asks_order(&self) -> bool {
+        !self.is_in_byte_order() && !self.order_asked.swap(true, Relaxed)
     }
 
     /// What the listing has cost so far.
@@ -70,14 +82,16 @@ impl Keyspace {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).insert((source, after), page);
     }
 
-    pub(super) fn alphabet(&self) -> MutexGuard<'_, Alphabet> {
-        self.alphabet.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn spelling(&self) -> MutexGuard<'_, Spelling> {
+        self.spelling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, objects: &[Object], skip: usize) {
-        let mut alphabet = self.alphabet();
-        let step = (objects.len() / SAMPLES).max(1);
-        objects.iter().step_by(step).filter_map(|object| object.key.get(skip..)).for_each(|key| alphabet.learn(key));
+    fn learn<'a>(&self, objects: &'a [Object], skip: usize) {
+        let step = (objects.len() / SAMPLES[usize::from(self.pages() > SETTLED)]).max(1);
+        let tail = |object: &'a Object| object.key.get(skip..);
+        let (first, last) = (objects.first().and_then(tail), objects.last().and_then(tail));
+        let keys = objects.iter().step_by(step).filter_map(tail);
+        self.spelling().learn(keys, first.unwrap_or_default(), last.unwrap_or_default());
     }
 }
 
@@ -129,6 +143,8 @@ pub(super) struct Standing {
     surveyed: bool,
     /// It is listed to its end, or cannot be cut.
     whole: bool,
+    /// What is thought to be left, since it last changed.
+    told: Option<Left>,
 }
 
 impl Standing {
@@ -224,6 +240,7 @@ impl Share {
         standing.page = Some(first.key.clone());
         standing.pages += 1;
         standing.since_cut += 1;
+        standing.told = None;
         standing.until.clone()
     }
 
@@ -242,11 +259,14 @@ impl Share {
     /// well follow.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn left(&self) -> Option<Left> {
-        let standing = self.lock();
+        let mut standing = self.lock();
         // Later on, what is small comes to its end by itself.
         let is_fresh = standing.since_cut < 2 && self.keyspace.pages() > SETTLED;
         if standing.whole || standing.surveyed || standing.pages < standing.patience || is_fresh {
             return None;
+        }
+        if let Some(told) = standing.told {
+            return Some(told);
         }
         let measured = self.measure(&standing)?;
         let nearby = self.neighbourhood(&standing).map(|(_, left)| left);
@@ -255,15 +275,17 @@ impl Share {
             Some(nearby) if !believed => nearby,
             nearby => measured.max(nearby.unwrap_or_default()),
         };
-        Some(Left { pages: told.max(standing.since_cut as f64 / 2.0), is_sure: believed || nearby.is_some() })
+        let is_sure = believed || nearby.is_some();
+        standing.told = Some(Left { pages: told.max(standing.since_cut as f64 / 2.0), is_sure });
+        standing.told
     }
 
     /// About how many pages are left, told by the way gone.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     pub(super) fn measure(&self, standing: &Standing) -> Option<f64> {
         let (first, cursor) = (standing.first.as_deref()?, standing.cursor.as_deref()?);
-        let alphabet = self.keyspace.alphabet();
-        Some(alphabet.left(&self.prefix, first, cursor, standing.high()) * standing.pages as f64)
+        let spelling = self.keyspace.spelling();
+        Some(spelling.left(&self.prefix, first, cursor, standing.high()) * standing.pages as f64)
     }
 
     /// The largest neighbourhood of the cursor, keys that begin as its last page does, that may well
@@ -273,8 +295,8 @@ impl Share {
         let shared = standing.high().map_or(self.prefix.len(), |high| common(cursor, high));
         let similar = common(page, cursor);
         let ends = cursor.char_indices().map(|(at, _)| at).filter(|at| (shared + 1..=similar).contains(at));
-        let alphabet = self.keyspace.alphabet();
-        let left = |high: &str| alphabet.left(&self.prefix, page, cursor, Some(high));
+        let spelling = self.keyspace.spelling();
+        let left = |high: &str| spelling.left(&self.prefix, page, cursor, Some(high));
         let mut highs = ends.map(|end| behind_all(&cursor[..end])).map(|high| (left(&high), high));
         let found = highs.find(|(left, _)| *left >= 2.0 * LEAST_PAGES && is_believed(*left, self.keyspace.pages()));
         found.map(|(left, high)| (high, left))
@@ -295,6 +317,7 @@ impl Share {
         let mut standing = self.lock();
         standing.surveyed = false;
         standing.folders = false;
+        standing.told = None;
         standing.top = lower(standing.top.as_deref(), top.as_deref()).map(str::to_owned);
         if !found {
             standing.patience = 2 * standing.pages;
@@ -313,6 +336,7 @@ impl Share {
         self.keyspace.cuts.fetch_add(cuts.len() as u64, Relaxed);
         record(cuts);
         standing.since_cut = 0;
+        standing.told = None;
         standing.until = Some(first);
     }
 }

@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use tokio::sync::mpsc::Sender;
 
 use super::cuts::{cut_points, is_believed};
-use super::ruler::{Depth, behind_all, carried_by_xml, common, is_cut, lower};
+use super::ruler::{Depth, before_astral, behind_all, carried_by_xml, common, is_cut, lower};
 use super::share::{Share, Standing};
 use super::{Source, Task, Yield};
 use crate::model::{Position, RequestError};
@@ -153,9 +153,7 @@ impl Survey<'_> {
         part: f64,
     ) -> Result<BTreeMap<String, Page>, RequestError> {
         let count = count.min(self.may_ask.saturating_sub(self.asked));
-        // A copy: no lock is held while the server is asked.
-        let alphabet = self.share.keyspace().alphabet().clone();
-        let places = alphabet.places(self.share.prefix(), low, high, count, part);
+        let places = self.share.keyspace().spelling().places(self.share.prefix(), low, high, count, part);
         self.pages_behind(places).await
     }
 
@@ -170,10 +168,12 @@ impl Survey<'_> {
         let count = count.min(self.may_ask.saturating_sub(self.asked));
         let behind = self.standing.until.is_none() || count > 1;
         let inside = count.saturating_sub(behind.into());
-        let alphabet = self.share.keyspace().alphabet().clone();
         let prefix = self.share.prefix();
-        let mut places =
-            if inside > 0 { alphabet.places(prefix, cursor, Some(&high), inside, 1.0) } else { Vec::new() };
+        let mut places = if inside > 0 {
+            self.share.keyspace().spelling().places(prefix, cursor, Some(&high), inside, 1.0)
+        } else {
+            Vec::new()
+        };
         places.extend(Some(high).filter(|_| behind && count > 0));
         self.pages_behind(places).await
     }
@@ -223,6 +223,10 @@ impl Survey<'_> {
     async fn pages_behind(&mut self, places: Vec<String>) -> Result<BTreeMap<String, Page>, RequestError> {
         self.asked += places.len();
         let found = try_join_all(places.iter().map(|place| self.page_behind(place, None))).await?;
+        let first = |page: &Page| page.objects.first().map(|object| object.key.clone());
+        for key in found.iter().flatten().filter_map(first) {
+            self.learn_order(&key).await?;
+        }
         let mut pages: BTreeMap<String, Page> = BTreeMap::new();
         let mut end: Option<String> = None;
         for (place, page) in places.into_iter().zip(found) {
@@ -244,6 +248,22 @@ impl Survey<'_> {
         Ok(pages)
     }
 
+    /// Finds out, once, whether the store lists `key` where the order of bytes has it, if that of UTF-16
+    /// has it elsewhere.
+    async fn learn_order(&mut self, key: &str) -> Result<(), RequestError> {
+        let Some((beginning, place)) = before_astral(key) else { return Ok(()) };
+        if self.share.keyspace().asks_order() {
+            self.asked += 1;
+            let found = self.page_behind(&place, Some(1)).await?;
+            let is_astral =
+                |key: &str| key.strip_prefix(beginning).is_some_and(|rest| rest.starts_with(|c| c > '\u{ffff}'));
+            if found.is_some_and(|page| page.objects.first().is_some_and(|object| is_astral(&object.key))) {
+                self.share.keyspace().has_byte_order();
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a key belongs to the range, and is not its last one: that is nothing to cut at, and no mass
     /// to look for.
     fn belongs(&self, key: &str) -> bool {
@@ -255,9 +275,13 @@ impl Survey<'_> {
         let (prefix, start_after) = (self.share.prefix(), Some(place));
         let request = PageRequest { prefix, start_after, max_keys, ..PageRequest::default() };
         let page = self.source.bucket.list(&request).await?;
+        let found = page.objects.first().map(|object| object.key.as_str());
         // A server that does not go on behind the place has not answered.
-        let begins =
-            page.objects.first().is_some_and(|object| object.key.as_str() > place && self.belongs(&object.key));
+        if found.is_none_or(|found| found > place) {
+            let tail = |key: &str| key.get(prefix.len()..).unwrap_or_default().to_owned();
+            self.share.keyspace().spelling().learn_gap(&tail(place), found.map(tail).as_deref());
+        }
+        let begins = found.is_some_and(|found| found > place && self.belongs(found));
         Ok(Some(page).filter(|_| begins))
     }
 }
