@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 const ROOMS: [&str; 9] = ["cli", "job", "source", "op", "journal", "report", "store", "pace", "model"];
 
 /// Crates (by the beginning of their names) and the one room that may use them.
-const OWNED: [(&str, &str); 6] = [
+const OWNED: [(&str, &str); 7] = [
     ("clap", "cli"),
     ("indicatif", "report"),
     ("aws_", "store"),
+    ("rustls", "store"),
     ("backoff", "pace"),
     ("rlimit", "cli"),
     ("regex", "model"),

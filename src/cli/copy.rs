@@ -199,6 +199,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     let (source_end, dest_end) = args.ends.load(args.written.customer_keys()?).await?;
     let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
     let identity = args.identity(&locations, &dest, (&source_end, &dest_end));
+    [&source_end, &dest_end].into_iter().for_each(|end| end.name_job(&identity.short_name()));
 
     let retry = RetryPolicy { attempts: args.speed.requests.attempts };
     let pacer = Pacer::new(concurrency, retry, args.speed.requests.request_timeout, stop.token.clone());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::machine::network;
 use crate::model::{Error, Location, Mapping, Target, escape_key};
 use crate::op::{CopySource, Side, Via, choose};
 use crate::pace::Pacer;
@@ -136,6 +137,7 @@ impl StoreArgs {
             addressing: self.addressing_style.map(Addressing::from).unwrap_or_default(),
             expected_bucket_owner: self.expected_bucket_owner.clone(),
             customer_key: None,
+            network: network(),
         }
     }
 }
@@ -153,6 +155,7 @@ impl EndArgs {
             addressing: own.source_addressing_style.map_or(both.addressing, Addressing::from),
             expected_bucket_owner: own.source_expected_bucket_owner.clone().or(both.expected_bucket_owner),
             customer_key: None,
+            network: both.network,
         }
     }
 
@@ -168,6 +171,7 @@ impl EndArgs {
             addressing: own.dest_addressing_style.map_or(both.addressing, Addressing::from),
             expected_bucket_owner: own.dest_expected_bucket_owner.clone().or(both.expected_bucket_owner),
             customer_key: None,
+            network: both.network,
         }
     }
 

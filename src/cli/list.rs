@@ -223,6 +223,7 @@ async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Resul
     let concurrency = fit_open_files(args.list_concurrency);
     let end = End::load("", args.store.config()).await?;
     let identity = args.identity(&locations, &end);
+    end.name_job(&identity.short_name());
     let retry = RetryPolicy { attempts: args.requests.attempts };
     let pacer = Pacer::new(concurrency, retry, args.requests.request_timeout, stop.token.clone());
     let mut sources = open(&end, locations, &pacer).await?;

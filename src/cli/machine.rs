@@ -1,4 +1,4 @@
-//! What the machine gives: signals, open files, folders.
+//! What the machine gives: signals, open files, folders, the way to the network.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use super::exit::Exit;
 use crate::job::{Signal, Stop};
 use crate::model::Error;
 use crate::report::Terminal;
+use crate::store::Network;
 
 /// The threads that a verb with requests runs on.
 ///
@@ -53,6 +54,20 @@ pub(super) fn state_folder() -> Result<PathBuf, Error> {
                     .to_owned(),
             )
         })
+}
+
+/// How the network is reached: the variables that curl and aws-cli know, lower case first.
+pub(super) fn network() -> Network {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    // To a server's CGI script, HTTP_PROXY is what its client sent as a header.
+    let is_cgi = std::env::var_os("REQUEST_METHOD").is_some();
+    let all = || set("all_proxy").or_else(|| set("ALL_PROXY"));
+    Network {
+        http_proxy: set("http_proxy").or_else(|| set("HTTP_PROXY").filter(|_| !is_cgi)).or_else(all),
+        https_proxy: set("https_proxy").or_else(|| set("HTTPS_PROXY")).or_else(all),
+        no_proxy: set("no_proxy").or_else(|| set("NO_PROXY")),
+        ca_bundle: set("AWS_CA_BUNDLE").map(PathBuf::from),
+    }
 }
 
 /// Listens for signals from now on: the first asks the run to end, the second ends the process.

@@ -30,6 +30,12 @@ impl JobIdentity {
         digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// A short name of the job, for the logs of others: the one that the user gave, or the first 8 hex
+    /// digits of the fingerprint.
+    pub fn short_name(&self) -> String {
+        self.job_id.clone().unwrap_or_else(|| self.fingerprint().chars().take(8).collect())
+    }
+
     /// The name of the job's checkpoint where the user names none: the verb and the fingerprint.
     pub fn file_name(&self) -> String {
         format!("{}-{}.jsonl", self.verb, self.fingerprint())
@@ -45,6 +51,8 @@ mod tests {
         let job = JobIdentity { verb: "copy".into(), sources: vec!["s3://a/".into()], ..Default::default() };
         let named = JobIdentity { job_id: Some("x".into()), ..job.clone() };
         assert_ne!(job.file_name(), named.file_name());
+        assert!(job.fingerprint().starts_with(&job.short_name()) && job.short_name().len() == 8);
+        assert_eq!(named.short_name(), "x");
         assert!(job.file_name().starts_with("copy-") && job.file_name().len() == "copy-.jsonl".len() + 16);
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use aws_config::default_provider::region::DefaultRegionChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials as _;
@@ -14,13 +16,13 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
 };
-use aws_smithy_http_client::{Builder as HttpBuilder, tls};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::buffers::Buffers;
 use super::error::chain;
-use super::wire::{BoundedAnswer, EmptyBodyLength, WholeXml};
-use super::{Bucket, CustomerKey, head::BucketAnswer};
+use super::http::http_client;
+use super::wire::{Agent, BoundedAnswer, EmptyBodyLength, WholeXml};
+use super::{Bucket, CustomerKey, Network, head::BucketAnswer};
 use crate::model::{Error, RequestError};
 use crate::pace::Pacer;
 
@@ -61,6 +63,8 @@ pub struct EndConfig {
     pub expected_bucket_owner: Option<String>,
     /// The key of SSE-C.
     pub customer_key: Option<CustomerKey>,
+    /// How the network is reached.
+    pub network: Network,
 }
 
 /// One end of a job: credentials and an endpoint, ready to open buckets.
@@ -73,16 +77,17 @@ pub struct End {
     endpoint: Option<String>,
     works: Arc<AtomicBool>,
     buffers: Buffers,
+    agent: Agent,
 }
 
 impl End {
     /// Loads the configuration of one end and its credentials. Sends nothing to S3.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an endpoint that is no URL; [`Error::Unworkable`] where there are no
-    /// credentials.
+    /// [`Error::Usage`] for an endpoint that is no URL, and for a network that cannot be meant;
+    /// [`Error::Unworkable`] where there are no credentials.
     pub async fn load(role: &'static str, config: EndConfig) -> Result<Self, Error> {
-        let http = http_client();
+        let http = http_client(&config.network, config.profile.as_deref()).await?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
         if let Some(profile) = &config.profile {
             loader = loader.profile_name(profile).credentials_provider(profile_credentials(profile, &http).await);
@@ -98,7 +103,8 @@ impl End {
         if let Some(url) = &endpoint {
             check_endpoint(role, url)?;
         }
-        let end = Self { role, config, sdk, endpoint, works: Arc::default(), buffers: Buffers::default() };
+        let (works, buffers, agent) = (Arc::default(), Buffers::default(), Agent::default());
+        let end = Self { role, config, sdk, endpoint, works, buffers, agent };
         end.check_credentials().await?;
         Ok(end)
     }
@@ -110,6 +116,11 @@ impl End {
 
     fn endpoint_url(&self) -> Option<&str> {
         self.endpoint.as_deref().map(|url| url.trim_end_matches('/'))
+    }
+
+    /// Says in each request from now on for which job it is sent: a store's own log then tells.
+    pub fn name_job(&self, job: &str) {
+        self.agent.name_job(job);
     }
 
     /// The region that is configured.
@@ -164,6 +175,7 @@ impl End {
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .use_arn_region(true)
             .force_path_style(self.path_style())
+            .interceptor(self.agent.clone())
             .interceptor(EmptyBodyLength)
             .interceptor(BoundedAnswer)
             .interceptor(WholeXml);
@@ -207,21 +219,34 @@ impl End {
         let place = self.endpoint_url().unwrap_or("AWS");
         Error::Unworkable(match error.code.as_str() {
             "NoSuchBucket" => format!("the bucket {bucket:?} does not exist at {place}"),
-            code => format!("the bucket {bucket:?} cannot be reached at {place}: {code}: {}", error.message),
+            code => format!(
+                "the bucket {bucket:?} cannot be reached at {place}: {code}: {}{}",
+                error.message,
+                certificate_hint(&error.message)
+            ),
         })
     }
 }
 
 /// The credentials of a profile that was named: as with aws-cli, they win over the environment's.
 async fn profile_credentials(profile: &str, http: &SharedHttpClient) -> ProfileFileCredentialsProvider {
-    let region = DefaultRegionChain::builder().profile_name(profile).build().region().await;
-    let provider = ProviderConfig::without_region().with_http_client(http.clone()).with_region(region);
+    let provider = ProviderConfig::without_region().with_http_client(http.clone());
+    // The default chain, which would ask the machine's metadata with an HTTP client of its own.
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::builder().profile_name(profile).build())
+        .or_else(ImdsRegionProvider::builder().configure(&provider).build());
+    let region = region.region().await;
+    let provider = provider.with_region(region);
     ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build()
 }
 
-/// One HTTP client a process end: connections are pooled in it.
-fn http_client() -> SharedHttpClient {
-    HttpBuilder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).build_https()
+/// What to do about a server whose certificate nobody vouches for.
+fn certificate_hint(message: &str) -> &'static str {
+    if message.contains("invalid peer certificate") {
+        " (AWS_CA_BUNDLE names a file with the authorities to believe)"
+    } else {
+        ""
+    }
 }
 
 /// The endpoint that the environment or a profile gives for S3, or for all services.

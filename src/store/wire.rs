@@ -1,6 +1,6 @@
 //! What the SDK leaves undone on the wire, mended by interceptors.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::interceptors::{
@@ -37,6 +37,37 @@ impl Intercept for EmptyBodyLength {
         if writes && request.body().content_length() == Some(0) && request.headers().get("content-length").is_none() {
             request.headers_mut().insert("content-length", "0");
         }
+        Ok(())
+    }
+}
+
+/// Names the program and its job in the `User-Agent` header, which CloudTrail and server access logs
+/// record. The header is not part of the signature.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Agent(Arc<OnceLock<String>>);
+
+impl Agent {
+    /// The first name stays.
+    pub(super) fn name_job(&self, job: &str) {
+        let _ = self.0.set(job.to_owned());
+    }
+}
+
+impl Intercept for Agent {
+    fn name(&self) -> &'static str {
+        "Agent"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.request_mut().headers_mut();
+        let job = self.0.get().map(|job| format!(" job/{job}")).unwrap_or_default();
+        let sdk = headers.get("user-agent").map(|sdk| format!(" {sdk}")).unwrap_or_default();
+        headers.try_insert("user-agent", format!("s3bulk/{}{job}{sdk}", env!("CARGO_PKG_VERSION")))?;
         Ok(())
     }
 }

@@ -1,0 +1,142 @@
+//! Proxies, certificates of one's own, and what a store's log says of us.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#[path = "common/network.rs"]
+mod network;
+
+mod common;
+
+use common::{DEST, Ran, SOURCE, World, run};
+use network::{Proxy, Tls};
+
+/// Copies `in/` to `out/` by way of `endpoint`, with more of the environment.
+fn copy(world: &World, endpoint: &str, args: &[&str], variables: &[(&str, &str)]) -> Ran {
+    let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
+    let all = [&["copy", "--endpoint-url", endpoint, "--json", &from, &to], args].concat();
+    let mut command = world.command(&all);
+    command.envs(variables.iter().copied());
+    run(command)
+}
+
+#[test]
+fn a_copy_goes_through_the_proxy_and_believes_the_bundle() {
+    let world = World::new();
+    world.fill(20);
+    let (tls, proxy) = (Tls::before(&world.server.endpoint()), Proxy::start());
+    let bundle = tls.bundle(world.home.path());
+    for (name, way) in [("HTTPS_PROXY", "server"), ("https_proxy", "client"), ("ALL_PROXY", "server")] {
+        let before = proxy.heads().len();
+        let ran = copy(
+            &world,
+            &tls.endpoint(),
+            &["--via", way],
+            &[(name, &format!("http://me:hunter2@{}", proxy.address)), ("AWS_CA_BUNDLE", bundle.to_str().unwrap())],
+        );
+        assert_eq!(ran.expect(0).count("done"), 20);
+        world.assert_copied();
+        let heads = proxy.heads().split_off(before);
+        assert!(!heads.is_empty());
+        for head in heads {
+            assert!(head.starts_with(&format!("CONNECT {} HTTP/1.1\r\n", tls.address)), "{head}");
+            // me:hunter2
+            assert!(head.to_lowercase().contains("proxy-authorization: basic bwu6ahvudgvymg=="), "{head}");
+        }
+    }
+}
+
+#[test]
+fn what_needs_no_proxy_goes_by_itself() {
+    let world = World::new();
+    world.fill(3);
+    let (tls, proxy) = (Tls::before(&world.server.endpoint()), Proxy::start());
+    let bundle = tls.bundle(world.home.path());
+    for rule in ["127.0.0.1", "*", "x.example, 127.0.0.0/8"] {
+        let ran = copy(
+            &world,
+            &tls.endpoint(),
+            &[],
+            &[("HTTPS_PROXY", &proxy.address), ("NO_PROXY", rule), ("AWS_CA_BUNDLE", bundle.to_str().unwrap())],
+        );
+        ran.expect(0);
+        assert_eq!(proxy.heads(), [String::new(); 0], "{rule}");
+    }
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_ends_it_before_it_begins() {
+    let world = World::new();
+    world.fill(1);
+    let tls = Tls::before(&world.server.endpoint());
+    let ran = copy(&world, &tls.endpoint(), &[], &[]).expect(10);
+    assert!(ran.stderr.contains("certificate") && ran.stderr.contains("AWS_CA_BUNDLE"), "{ran:?}");
+    // Another's authority.
+    let other = Tls::before(&world.server.endpoint()).bundle(world.home.path());
+    let ran = copy(&world, &tls.endpoint(), &[], &[("AWS_CA_BUNDLE", other.to_str().unwrap())]).expect(10);
+    assert!(ran.stderr.contains("certificate"), "{ran:?}");
+}
+
+#[test]
+fn a_profile_may_name_the_bundle() {
+    let world = World::new();
+    world.fill(1);
+    let tls = Tls::before(&world.server.endpoint());
+    let config = world.home.path().join("config");
+    let bundle = tls.bundle(world.home.path());
+    std::fs::write(&config, format!("[default]\nca_bundle = {}\n", bundle.display())).unwrap();
+    copy(&world, &tls.endpoint(), &[], &[("AWS_CONFIG_FILE", config.to_str().unwrap())]).expect(0);
+}
+
+#[test]
+fn a_bundle_or_a_proxy_that_is_none_is_refused() {
+    let world = World::new();
+    let endpoint = world.server.endpoint();
+    let file = world.home.path().join("empty.pem");
+    std::fs::write(&file, "").unwrap();
+    for bundle in [file.to_str().unwrap(), "/no/such/file"] {
+        let ran = copy(&world, &endpoint, &[], &[("AWS_CA_BUNDLE", bundle)]).expect(2);
+        assert!(ran.said(bundle) == 1 && ran.stderr.lines().count() == 1, "{ran:?}");
+    }
+    for url in ["http://me:hunter2@", "socks5://me:hunter2@proxy:1080"] {
+        let ran = copy(&world, &endpoint, &[], &[("HTTPS_PROXY", url)]).expect(2);
+        assert!(ran.said("prox") == 1 && !ran.stderr.contains("hunter2"), "{ran:?}");
+    }
+}
+
+#[test]
+fn plain_endpoints_go_through_their_own_proxy() {
+    let world = World::new();
+    world.fill(20);
+    let (proxy, other) = (Proxy::start(), Proxy::start());
+    let endpoint = world.server.endpoint();
+    for name in ["http_proxy", "HTTP_PROXY"] {
+        let before = proxy.heads().len();
+        let variables = [(name, proxy.address.as_str()), ("HTTPS_PROXY", &other.address)];
+        copy(&world, &endpoint, &[], &variables).expect(0);
+        world.assert_copied();
+        assert!(proxy.heads().len() > before);
+    }
+    assert!(proxy.heads().iter().all(|head| head.contains(&format!(" {endpoint}/"))), "{:?}", proxy.heads());
+    assert_eq!(other.heads(), [String::new(); 0]);
+}
+
+#[test]
+fn each_request_names_the_program_and_its_job() {
+    let world = World::new();
+    world.fill(5);
+    let proxy = Proxy::start();
+    let endpoint = world.server.endpoint();
+    let version = env!("CARGO_PKG_VERSION");
+    let ran = copy(&world, &endpoint, &[], &[("HTTP_PROXY", &proxy.address)]).expect(0);
+    // The job's short name begins its checkpoint's.
+    let checkpoint = ran.json()["checkpoint"].as_str().unwrap().to_owned();
+    let job = checkpoint.rsplit('-').next().unwrap()[..8].to_owned();
+    let agents = proxy.values("user-agent");
+    assert!(agents.len() > 5);
+    for agent in agents {
+        assert!(agent.starts_with(&format!("s3bulk/{version} job/{job} aws-sdk-rust/")), "{agent}");
+    }
+    let proxy = Proxy::start();
+    copy(&world, &endpoint, &["--job-id", "nightly"], &[("HTTP_PROXY", &proxy.address)]).expect(0);
+    assert!(proxy.values("user-agent").iter().all(|agent| agent.contains(" job/nightly ")));
+}
