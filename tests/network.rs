@@ -59,7 +59,7 @@ fn what_needs_no_proxy_goes_by_itself() {
             &[("HTTPS_PROXY", &proxy.address), ("NO_PROXY", rule), ("AWS_CA_BUNDLE", bundle.to_str().unwrap())],
         );
         ran.expect(0);
-        assert_eq!(proxy.heads(), [String::new(); 0], "{rule}");
+        assert!(proxy.heads().is_empty(), "{rule}: {:?}", proxy.heads());
     }
 }
 
@@ -117,7 +117,7 @@ fn plain_endpoints_go_through_their_own_proxy() {
         assert!(proxy.heads().len() > before);
     }
     assert!(proxy.heads().iter().all(|head| head.contains(&format!(" {endpoint}/"))), "{:?}", proxy.heads());
-    assert_eq!(other.heads(), [String::new(); 0]);
+    assert!(other.heads().is_empty(), "{:?}", other.heads());
 }
 
 #[test]

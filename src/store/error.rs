@@ -7,6 +7,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::{RequestId as _, RequestIdExt as _};
 use aws_smithy_runtime_api::http::{Headers, Response};
 
+use super::secrets::without_secrets;
 use super::wire::is_whole;
 use crate::model::{Class, Operation, RequestError};
 
@@ -176,7 +177,8 @@ const LONGEST_MESSAGE: usize = 500;
 
 /// What a server says may hold anything: line breaks and control characters are taken out.
 fn one_line(text: &str) -> String {
-    let clean: String = text.chars().take(LONGEST_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean: String =
+        without_secrets(text).chars().take(LONGEST_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -20,6 +20,7 @@ mod list;
 mod multipart;
 mod page;
 mod put;
+mod secrets;
 mod stream;
 mod uploads;
 mod wire;

@@ -36,6 +36,28 @@ impl Proxy {
         proxy
     }
 
+    /// No proxy at all: a server that refuses everything, and repeats what it was sent.
+    pub fn echo() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let mut client = client.unwrap();
+                let mut head = String::new();
+                let mut reader = BufReader::new(client.try_clone().unwrap());
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
+                let sent = head.replace(['<', '&'], " ").replace("\r\n", " ");
+                let body = format!("<Error><Code>InvalidArgument</Code><Message>you sent: {sent}</Message></Error>");
+                let _ = write!(
+                    client,
+                    "HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+            }
+        });
+        Self { address, heads: Arc::default(), sent: Arc::default() }
+    }
+
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
