@@ -140,3 +140,44 @@ fn each_request_names_the_program_and_its_job() {
     copy(&world, &endpoint, &["--job-id", "nightly"], &[("HTTP_PROXY", &proxy.address)]).expect(0);
     assert!(proxy.values("user-agent").iter().all(|agent| agent.contains(" job/nightly ")));
 }
+
+/// The hosts that a listing of `location` asks for, at AWS itself.
+fn asked(location: &str, args: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
+    let (world, proxy) = (World::new(), Proxy::start());
+    let config = world.home.path().join("config");
+    std::fs::write(&config, "[profile both]\nuse_dualstack_endpoint = true\nuse_fips_endpoint = true\n").unwrap();
+    let mut command = world.command(&[&["list", "--no-checkpoint", location], args].concat());
+    command.env("AWS_CONFIG_FILE", config).envs(variables.iter().copied());
+    command.env("HTTPS_PROXY", &proxy.address);
+    run(command).expect(10);
+    let mut hosts: Vec<_> = proxy.heads().iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect();
+    hosts.dedup();
+    hosts
+}
+
+#[test]
+fn the_variants_of_the_endpoint_are_those_that_are_configured() {
+    let asked = |args: &[&str], variables: &[(&str, &str)]| {
+        asked("s3://abc-bucket/", &[args, &["--region", "us-west-2"]].concat(), variables)
+    };
+    assert_eq!(asked(&[], &[]), ["abc-bucket.s3.us-west-2.amazonaws.com:443"]);
+    assert_eq!(
+        asked(&[], &[("AWS_USE_DUALSTACK_ENDPOINT", "true")]),
+        ["abc-bucket.s3.dualstack.us-west-2.amazonaws.com:443"]
+    );
+    assert_eq!(asked(&[], &[("AWS_USE_FIPS_ENDPOINT", "true")]), ["abc-bucket.s3-fips.us-west-2.amazonaws.com:443"]);
+    assert_eq!(asked(&[], &[("AWS_PROFILE", "both")]), ["abc-bucket.s3-fips.dualstack.us-west-2.amazonaws.com:443"]);
+}
+
+#[test]
+fn an_access_point_is_asked_in_its_own_region() {
+    let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine";
+    let host = "mine-123456789012.s3-accesspoint.eu-west-1.amazonaws.com:443";
+    assert_eq!(asked(&format!("s3://{arn}/x/"), &["--region", "us-east-1"], &[]), [host]);
+    assert_eq!(asked(&format!("s3://{arn}"), &[], &[]), [host]);
+    let everywhere = "arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap";
+    assert_eq!(
+        asked(&format!("s3://{everywhere}/x/"), &["--region", "us-east-1"], &[]),
+        ["mfzwi23gnjvgw.mrap.accesspoint.s3-global.amazonaws.com:443"]
+    );
+}

@@ -142,22 +142,28 @@ impl fmt::Display for Location {
     }
 }
 
-/// The bucket is all before the first `/`, but for an access point, whose ARN holds one itself:
-/// `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME`.
+/// The bucket is all before the first `/`, but for an access point, whose ARN may hold one itself.
 fn split_bucket(rest: &str) -> (&str, &str) {
-    let from =
-        if rest.starts_with("arn:") { rest.find("accesspoint/").map_or(0, |at| at + "accesspoint/".len()) } else { 0 };
+    let from = access_point(rest).map_or(0, |name| rest.len() - name.len());
     match rest[from..].find('/') {
         Some(slash) => (&rest[..from + slash], &rest[from + slash + 1..]),
         None => (rest, ""),
     }
 }
 
+/// What begins with the name of an access point: `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME`, or
+/// `arn:aws:s3::ACCOUNT:accesspoint:ALIAS`, one of several regions.
+fn access_point(arn: &str) -> Option<&str> {
+    let rest = arn.strip_prefix("arn:")?;
+    let name = &rest[rest.find(":accesspoint")? + ":accesspoint".len()..];
+    name.strip_prefix(['/', ':'])
+}
+
 /// S3's rules for the names of general purpose buckets ("Bucket naming rules" of its user guide),
 /// without the reserved words, which servers refuse by themselves.
 fn check_bucket(name: &str) -> Result<(), String> {
     if name.starts_with("arn:") {
-        let named = name.split_once("accesspoint/").is_some_and(|(_, name)| !name.is_empty());
+        let named = access_point(name).is_some_and(|name| !name.is_empty());
         return if named { Ok(()) } else { Err("the ARN is not that of an access point".to_owned()) };
     }
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
@@ -199,6 +205,12 @@ mod tests {
         let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine";
         let location = parse(&format!("s3://{arn}/x/"));
         assert_eq!((location.bucket.as_str(), location.path()), (arn, "x/"));
+        let arn = "arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap";
+        let location = parse(&format!("s3://{arn}/x/y"));
+        assert_eq!((location.bucket.as_str(), location.path()), (arn, "x/y"));
+        for bad in ["arn:aws:s3:::abc", "arn:aws:s3:eu-west-1:1:accesspoint/", "arn:aws:s3:eu-west-1:1:accesspointx"] {
+            assert!(Location::parse(&format!("s3://{bad}/x"), false).unwrap_err().contains("access point"), "{bad}");
+        }
     }
 
     #[test]

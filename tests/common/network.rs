@@ -82,6 +82,10 @@ fn serve(client: TcpStream, heads: &Mutex<Vec<String>>, sent: &Arc<Mutex<Vec<u8>
     let target = head.split(' ').nth(1).unwrap();
     let tunnel = head.starts_with("CONNECT ");
     let host = target.strip_prefix("http://").unwrap_or(target).split('/').next().unwrap();
+    // Nowhere else.
+    if !host.starts_with("127.0.0.1:") {
+        return;
+    }
     let Ok(mut server) = TcpStream::connect(host) else { return };
     let mut answers = server.try_clone().unwrap();
     let mut to_client = client;
