@@ -52,8 +52,9 @@ pub(super) struct AbortUploadsArgs {
 }
 
 impl AbortUploadsArgs {
-    pub(super) fn verbosity(&self) -> u8 {
-        self.shown.verbose
+    /// What was said of what is shown.
+    pub(super) fn shown(&self) -> &ShownArgs {
+        &self.shown
     }
 }
 
@@ -144,7 +145,7 @@ fn count(
         Err(error) if matches!(error.class, Class::Interrupted | Class::Fatal) => summary.pending += 1,
         Err(error) => {
             summary.failed += 1;
-            terminal.line(&format!("failed: {shown}: {}: {}", error.code, escape_key(&error.message)));
+            terminal.warn(&format!("failed: {shown}: {}: {}", error.code, escape_key(&error.message)));
         }
     }
 }

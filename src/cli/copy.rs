@@ -14,6 +14,7 @@ use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::machine::{fit_open_files, runtime, watch_signals};
 use super::report_error;
 use super::tell::tell;
+use super::unattended::{Unattended, UnattendedArgs};
 use super::written::{KeepArgs, PartArgs, WriteArgs};
 use crate::job::{Finished, Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
@@ -100,12 +101,15 @@ pub(super) struct CopyArgs {
     #[command(flatten)]
     checkpoint: CheckpointArgs,
     #[command(flatten)]
+    unattended: UnattendedArgs,
+    #[command(flatten)]
     shown: ShownArgs,
 }
 
 impl CopyArgs {
-    pub(super) fn verbosity(&self) -> u8 {
-        self.shown.verbose
+    /// What was said of what is shown.
+    pub(super) fn shown(&self) -> &ShownArgs {
+        &self.shown
     }
 
     fn via(&self) -> Via {
@@ -154,18 +158,20 @@ impl CopyArgs {
 
 /// Runs the verb. `typed` is the command line as it was typed, for the hints.
 pub(super) fn run(args: CopyArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
+    let begun = Unattended::begin(&args.unattended).and_then(|unattended| Ok((unattended, runtime()?)));
+    let (unattended, runtime) = match begun {
+        Ok(begun) => begun,
         Err(error) => return report_error(&error, terminal),
     };
     let stop = Stop::default();
     let finished = runtime.block_on(async {
         watch_signals(stop.clone(), terminal.clone())?;
+        unattended.watch_time(&stop, terminal);
         let job = tokio::select! {
             biased;
             // Nothing was begun: there is nothing to drain.
             () = stop.token.cancelled() => return Ok(Finished::before_it_began("copy", stop.signal(), None)),
-            job = prepare(&args, &stop, terminal) => job,
+            job = prepare(&args, &unattended, &stop, terminal) => job,
         };
         let (job, op) = job?;
         if args.dry_run {
@@ -175,14 +181,21 @@ pub(super) fn run(args: CopyArgs, typed: &[OsString], terminal: &Terminal) -> Ex
         }
         Ok(job.run(op).await)
     });
-    let finished = finished.unwrap_or_else(|error| Finished::before_it_began("copy", stop.signal(), Some(error)));
+    let mut finished = finished.unwrap_or_else(|error| Finished::before_it_began("copy", stop.signal(), Some(error)));
     // Tasks that still wait for something (a DNS look-up, say) are not waited for.
     runtime.shutdown_background();
-    tell(&args.shown, &args.sources, typed, &finished, terminal)
+    finished.summary.job = unattended.job();
+    let exit = tell(&args.shown, &args.sources, typed, &finished, terminal);
+    unattended.end(&finished.summary, exit, terminal)
 }
 
 /// Resolves what was typed into a job.
-async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(Job, Copy), Error> {
+async fn prepare(
+    args: &CopyArgs,
+    unattended: &Unattended,
+    stop: &Stop,
+    terminal: &Terminal,
+) -> Result<(Job, Copy), Error> {
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let dest = parse(&args.dest)?;
@@ -200,6 +213,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
     let identity = args.identity(&locations, &dest, (&source_end, &dest_end));
     [&source_end, &dest_end].into_iter().for_each(|end| end.name_job(&identity.short_name()));
+    unattended.name_job(identity.short_name());
 
     let retry = RetryPolicy { attempts: args.speed.requests.attempts };
     let pacer = Pacer::new(concurrency, retry, args.speed.requests.request_timeout, stop.token.clone());
@@ -254,7 +268,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     if let (Some(resumed), Some(receipt)) = (journal.resumed().filter(|tally| tally.done > 0), &receipt)
         && receipt.is_new()
     {
-        terminal.line(&format!(
+        terminal.warn(&format!(
             "the receipt {} is empty: it will lack the {} objects that earlier runs of this job copied",
             receipt.path().display(),
             resumed.done
@@ -301,7 +315,7 @@ async fn say_overwrites(args: &CopyArgs, bucket: &Bucket, dest: &Location, termi
         Target::Object(key) => bucket.find(key).await.is_ok_and(|object| object.is_some()),
     };
     if found {
-        terminal.line(&format!(
+        terminal.warn(&format!(
             "{} is not empty: what has the same name is overwritten (--no-overwrite, --skip-existing and --skip-newer \
              leave it alone)",
             escape_key(&dest.to_string())

@@ -15,7 +15,7 @@ pub(super) enum Exit {
     Internal,
     /// What was typed cannot be meant.
     Usage,
-    /// The job ended, and some objects failed.
+    /// The job ended, and some objects failed; or its time ended it with work left.
     SomeFailed,
     /// No work is possible: credentials, bucket, endpoint.
     Unworkable,
@@ -74,8 +74,8 @@ impl From<&Finished> for Exit {
             (Some(error), _, _) => error.into(),
             (None, Some(signal), _) => signal.into(),
             (None, None, Status::Complete) => Self::Done,
-            (None, None, Status::Partial) => Self::SomeFailed,
-            (None, None, Status::Interrupted | Status::Failed) => Self::Internal,
+            (None, None, Status::Partial | Status::Interrupted) => Self::SomeFailed,
+            (None, None, Status::Failed) => Self::Internal,
         }
     }
 }

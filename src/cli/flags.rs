@@ -4,12 +4,12 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::machine::state_folder;
 use crate::journal::{Mode, Place};
 use crate::model::{Error, parse_duration, parse_size};
-use crate::report::Show;
+use crate::report::{LogFormat, Show};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How fast")]
@@ -87,6 +87,17 @@ pub(super) struct ShownArgs {
     /// Show more; twice: every retry
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
+    /// How lines on stderr look
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub(super) log_format: LogFormatArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormatArg {
+    /// For people
+    Text,
+    /// A JSON object each, with time, level and message
+    Json,
 }
 
 fn positive(text: &str) -> Result<usize, String> {
@@ -168,8 +179,19 @@ impl CheckpointArgs {
 }
 
 impl ShownArgs {
+    /// How lines look.
+    pub(super) fn format(&self) -> LogFormat {
+        match self.log_format {
+            LogFormatArg::Text => LogFormat::Text,
+            LogFormatArg::Json => LogFormat::Json,
+        }
+    }
+
     /// How progress is shown.
     pub(super) fn show(&self) -> Show {
+        if self.format() == LogFormat::Json {
+            return if self.quiet { Show::Nothing } else { Show::Lines };
+        }
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         match (self.quiet, std::io::stderr().is_terminal() && !dumb) {
             (true, _) => Show::Nothing,

@@ -15,12 +15,13 @@ use super::flags::{PlaceArgs, RequestArgs, ShownArgs, list_concurrency};
 use super::machine::{fit_open_files, runtime, watch_signals};
 use super::report_error;
 use super::tell::{print, tell};
+use super::unattended::{Unattended, UnattendedArgs};
 use crate::job::{Finished, Listed, Listing, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target, refuse_overlaps};
 use crate::op::partition;
 use crate::pace::{Pacer, RetryPolicy};
-use crate::report::{Added, Format, Output, Recorded, Report, Terminal};
+use crate::report::{Added, Format, Output, Recorded, Report, Status, Terminal};
 use crate::source::Source;
 use crate::store::{Bucket, End};
 
@@ -93,12 +94,15 @@ pub(super) struct ListVerbArgs {
     #[command(flatten)]
     place: PlaceArgs,
     #[command(flatten)]
+    unattended: UnattendedArgs,
+    #[command(flatten)]
     shown: ShownArgs,
 }
 
 impl ListVerbArgs {
-    pub(super) fn verbosity(&self) -> u8 {
-        self.shown.verbose
+    /// What was said of what is shown.
+    pub(super) fn shown(&self) -> &ShownArgs {
+        &self.shown
     }
 
     /// The file that the lines go to.
@@ -127,7 +131,7 @@ impl ListVerbArgs {
     }
 
     /// What is shown: nothing between the lines on a terminal.
-    fn shown(&self) -> ShownArgs {
+    fn shows(&self) -> ShownArgs {
         let mixed = self.prints() && std::io::stdout().is_terminal() && self.shown.verbose == 0;
         ShownArgs { quiet: self.shown.quiet || mixed, ..self.shown.clone() }
     }
@@ -168,27 +172,36 @@ impl ListVerbArgs {
 
 /// Runs the verb. `typed` is the command line as it was typed, for the hints.
 pub(super) fn run(args: &ListVerbArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
+    let begun = Unattended::begin(&args.unattended).and_then(|unattended| Ok((unattended, runtime()?)));
+    let (unattended, runtime) = match begun {
+        Ok(begun) => begun,
         Err(error) => return report_error(&error, terminal),
     };
     let stop = Stop::default();
     let listed = runtime.block_on(async {
         watch_signals(stop.clone(), terminal.clone())?;
+        unattended.watch_time(&stop, terminal);
         let listing = tokio::select! {
             biased;
             // Nothing was begun: there is nothing to drain.
             () = stop.token.cancelled() => return Ok(nothing(stop.clone(), None)),
-            listing = prepare(args, &stop, terminal) => listing?,
+            listing = prepare(args, &unattended, &stop, terminal) => listing?,
         };
         Ok(listing.run().await)
     });
     let mut listed = listed.unwrap_or_else(|error| nothing(stop.clone(), Some(error)));
     runtime.shutdown_background();
+    listed.finished.summary.job = unattended.job();
+    let exit = show(args, typed, &mut listed, terminal);
+    unattended.end(&listed.finished.summary, exit, terminal)
+}
+
+/// Shows what was added up, and how the listing ended.
+fn show(args: &ListVerbArgs, typed: &[OsString], listed: &mut Listed, terminal: &Terminal) -> Exit {
     if listed.closed {
         return Exit::Done;
     }
-    let complete = listed.finished.error.is_none() && listed.finished.signal.is_none();
+    let complete = listed.finished.summary.status == Status::Complete;
     if args.summarize && complete {
         let added = Added::from(&listed.sums);
         for line in added.text().iter().filter(|_| !args.shown.json) {
@@ -199,7 +212,7 @@ pub(super) fn run(args: &ListVerbArgs, typed: &[OsString], terminal: &Terminal) 
         }
         listed.finished.summary.added = Some(added);
     }
-    tell(&args.shown(), &args.sources, typed, &listed.finished, terminal)
+    tell(&args.shows(), &args.sources, typed, &listed.finished, terminal)
 }
 
 fn nothing(stop: Stop, error: Option<Error>) -> Listed {
@@ -208,7 +221,12 @@ fn nothing(stop: Stop, error: Option<Error>) -> Listed {
 }
 
 /// Resolves what was typed into a listing.
-async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Result<Listing, Error> {
+async fn prepare(
+    args: &ListVerbArgs,
+    unattended: &Unattended,
+    stop: &Stop,
+    terminal: &Terminal,
+) -> Result<Listing, Error> {
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     refuse_overlaps(&locations)?;
@@ -224,6 +242,7 @@ async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Resul
     let end = End::load("", args.store.config()).await?;
     let identity = args.identity(&locations, &end);
     end.name_job(&identity.short_name());
+    unattended.name_job(identity.short_name());
     let retry = RetryPolicy { attempts: args.requests.attempts };
     let pacer = Pacer::new(concurrency, retry, args.requests.request_timeout, stop.token.clone());
     let mut sources = open(&end, locations, &pacer).await?;
@@ -248,7 +267,7 @@ async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Resul
         None => None,
     };
     let journal = claim.begin()?;
-    let report = Report::new(args.shown().show(), terminal.clone(), false);
+    let report = Report::new(args.shows().show(), terminal.clone(), false);
     if let (Some(resumed), false) = (journal.resumed(), args.shown.quiet) {
         report.resuming(resumed.done);
     }

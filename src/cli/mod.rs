@@ -11,6 +11,7 @@ mod jobs;
 mod list;
 mod machine;
 mod tell;
+mod unattended;
 mod written;
 
 use std::ffi::OsString;
@@ -23,8 +24,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::model::Error;
-use crate::report::Terminal;
+use crate::report::{JsonLog, LogFormat, Terminal};
 use exit::Exit;
+use flags::ShownArgs;
 
 /// Copy objects in bulk between S3 buckets, resumably
 #[derive(Debug, Parser)]
@@ -35,9 +37,10 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all done, 2 usage, 3 some objects failed, 10 no work possible
-(credentials, bucket, endpoint), 11 the checkpoint cannot be used, 130 and 143
-interrupted by SIGINT and SIGTERM (run the same command again to resume), 1 a bug";
+Exit codes: 0 all done, 2 usage, 3 some objects failed or --max-runtime left some,
+10 no work possible (credentials, bucket, endpoint), 11 the checkpoint cannot be
+used, 130 and 143 interrupted by SIGINT and SIGTERM (run the same command again
+to resume), 1 a bug";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -58,40 +61,44 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
-    let terminal = Terminal::default();
     let exit = match cli.verb {
         Verb::Copy(copy) => {
-            log(copy.verbosity(), &terminal);
+            let terminal = log(copy.shown());
             copy::run(*copy, &args, &terminal)
         }
         Verb::List(list) => {
-            log(list.verbosity(), &terminal);
+            let terminal = log(list.shown());
             list::run(&list, &args, &terminal)
         }
         Verb::AbortUploads(uploads) => {
-            log(uploads.verbosity(), &terminal);
+            let terminal = log(uploads.shown());
             abort_uploads::run(&uploads, &terminal)
         }
-        Verb::Jobs(jobs) => jobs::run(&jobs, &terminal),
+        Verb::Jobs(jobs) => jobs::run(&jobs, &Terminal::default()),
     };
     exit.into()
 }
 
-/// The log of this program only: other crates' logs may hold what must not be shown.
-fn log(verbosity: u8, terminal: &Terminal) {
-    let level = match verbosity {
+/// Where lines go, and the log with them: that of this program only, since other crates' logs may
+/// hold what must not be shown.
+fn log(shown: &ShownArgs) -> Terminal {
+    let terminal = Terminal::new(shown.format());
+    let level = match shown.verbose {
         0 => Level::WARN,
         1 => Level::INFO,
         _ => Level::DEBUG,
     };
+    let is_json = shown.format() == LogFormat::Json;
     let lines = tracing_subscriber::fmt::layer().with_writer(terminal.clone()).with_ansi(false).with_target(false);
+    let objects = is_json.then(|| JsonLog(terminal.clone()));
     let filter = Targets::new().with_target("s3bulk", level);
     // A second log in one process (the library in a test) keeps the first.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with((!is_json).then_some(lines)).with(objects).try_init();
+    terminal
 }
 
 /// Prints why a command ended and returns its exit code.
 fn report_error(error: &Error, terminal: &Terminal) -> Exit {
-    terminal.line(&format!("s3bulk: {error}"));
+    terminal.error(&error.to_string());
     Exit::from(error)
 }

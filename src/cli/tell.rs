@@ -30,7 +30,7 @@ pub(super) fn tell(
 ) -> Exit {
     let summary = &finished.summary;
     if !shown.quiet && summary.selected + summary.resumed > 0 {
-        summary.text(shown.verbose > 0).iter().for_each(|line| terminal.line(line));
+        terminal.summary(summary, shown.verbose > 0);
     }
     match summary.status {
         Status::Complete if summary.selected + summary.resumed == 0 => {
@@ -42,9 +42,12 @@ pub(super) fn tell(
         Status::Complete => {}
         Status::Partial => tell_failures(typed, summary, terminal),
         Status::Interrupted if summary.checkpoint.is_none() && summary.listed == 0 => {
-            terminal.line("interrupted before anything was begun");
+            terminal.warn("interrupted before anything was begun");
         }
-        Status::Interrupted => tell_resume("interrupted", typed, summary, terminal),
+        Status::Interrupted => {
+            let how = if finished.signal.is_some() { "interrupted" } else { "the time is up, and work is left" };
+            tell_resume(how, typed, summary, terminal);
+        }
         Status::Failed => {
             if let Some(error) = &finished.error {
                 report_error(error, terminal);
@@ -64,7 +67,7 @@ pub(super) fn tell(
 
 fn tell_failures(typed: &[OsString], summary: &Summary, terminal: &Terminal) {
     let listed = summary.failures.as_ref().map(|path| format!(": see {}", path.display())).unwrap_or_default();
-    terminal.line(&format!("some objects failed{listed}"));
+    terminal.warn(&format!("some objects failed{listed}"));
     if summary.checkpoint.is_some() {
         terminal.line(&format!("to try only these again: {}", hints::retry_failed(typed)));
     }
@@ -75,5 +78,5 @@ fn tell_resume(how: &str, typed: &[OsString], summary: &Summary, terminal: &Term
         Some(_) => format!("to resume, run the same command again: {}", hints::resume(typed)),
         None => "there is no checkpoint: the same command begins anew".to_owned(),
     };
-    terminal.line(&format!("{how}; {hint}"));
+    terminal.warn(&format!("{how}; {hint}"));
 }

@@ -88,11 +88,12 @@ impl Listing {
         let mut run = Run::new(self, batches);
         let worked = run.pass(written).await;
         let error = run.close(worked);
-        let signal = stop.signal().filter(|_| !run.is_over());
-        summary.status = match (&error, signal) {
+        let interrupted = stop.was_asked() && !run.is_over();
+        let signal = stop.signal().filter(|_| interrupted);
+        summary.status = match (&error, interrupted) {
             (Some(_), _) => Status::Failed,
-            (None, Some(_)) => Status::Interrupted,
-            (None, None) => Status::Complete,
+            (None, true) => Status::Interrupted,
+            (None, false) => Status::Complete,
         };
         run.count(&mut summary);
         summary.resumed = run.resumed;

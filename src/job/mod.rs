@@ -41,6 +41,7 @@ pub struct Stop {
     /// Cancelled when the run drains, for whatever reason.
     pub token: CancellationToken,
     signal: Arc<OnceLock<Signal>>,
+    time_is_up: Arc<OnceLock<()>>,
 }
 
 impl Stop {
@@ -49,6 +50,17 @@ impl Stop {
         let first = self.signal.set(signal).is_ok();
         self.token.cancel();
         first
+    }
+
+    /// Asks the run to end because it has had its time.
+    pub fn time_is_up(&self) {
+        let _ = self.time_is_up.set(());
+        self.token.cancel();
+    }
+
+    /// Whether the run was asked to end, and did not give up by itself.
+    pub fn was_asked(&self) -> bool {
+        self.signal.get().is_some() || self.time_is_up.get().is_some()
     }
 
     /// The signal that asked, if one did.
@@ -96,14 +108,14 @@ pub struct Job {
 pub struct Finished {
     /// The counts.
     pub summary: Summary,
-    /// The signal that ended it.
+    /// The signal that ended it; one that was interrupted without had had its time.
     pub signal: Option<Signal>,
     /// The fault that ended it.
     pub error: Option<Error>,
 }
 
 impl Finished {
-    /// The end of a run of `verb` that had not begun: a signal or a fault came first.
+    /// The end of a run of `verb` that had not begun: a signal, a fault or its time came first.
     pub fn before_it_began(verb: &'static str, signal: Option<Signal>, error: Option<Error>) -> Self {
         let mut summary = Summary::new(verb, now());
         summary.error = error.as_ref().map(Error::to_string);
@@ -137,12 +149,13 @@ impl Job {
         summary.filtered = counts.filtered;
         summary.count(counts.listed, &counts.tally);
         summary.probes = run.probes();
-        let signal = stop.signal().filter(|_| run.is_unfinished());
-        summary.status = match (&error, signal) {
+        let interrupted = stop.was_asked() && run.is_unfinished();
+        let signal = stop.signal().filter(|_| interrupted);
+        summary.status = match (&error, interrupted) {
             (Some(_), _) => Status::Failed,
-            (None, Some(_)) => Status::Interrupted,
-            (None, None) if failures_left > 0 => Status::Partial,
-            (None, None) => Status::Complete,
+            (None, true) => Status::Interrupted,
+            (None, false) if failures_left > 0 => Status::Partial,
+            (None, false) => Status::Complete,
         };
         summary.resumed = run.resumed();
         summary.take_requests(pacer.stats());

@@ -5,6 +5,8 @@
 mod added;
 mod failures;
 mod listed;
+mod log;
+mod metrics;
 mod output;
 mod progress;
 mod receipt;
@@ -14,11 +16,16 @@ mod terminal;
 pub use added::{Added, Count, Folder};
 pub use failures::FailuresFile;
 pub use listed::{Format, STANDARD};
+pub use log::JsonLog;
+pub use metrics::{MetricsFile, Ran};
 pub use output::{Output, Recorded};
 pub use progress::{Progress, Show};
 pub use receipt::ReceiptFile;
 pub use summary::{Status, Summary};
-pub use terminal::Terminal;
+pub use terminal::{LogFormat, Terminal};
+
+use serde::Serialize;
+use tracing::Level;
 
 use crate::model::{Failure, escape_key};
 use progress::Screen;
@@ -57,20 +64,49 @@ impl Report {
     pub fn failure(&mut self, failure: &Failure) {
         self.printed += 1;
         if self.print_all || self.printed <= PRINTED_FAILURES {
-            self.terminal.line(&format!(
+            let message = format!(
                 "failed: s3://{}/{}: {}: {}",
                 failure.bucket,
                 escape_key(&failure.key),
                 escape_key(&failure.code),
                 escape_key(&failure.message)
-            ));
+            );
+            self.terminal.record(Level::ERROR, &message, Some(&Failed::from(failure)));
         } else if self.printed == PRINTED_FAILURES + 1 {
-            self.terminal.line("failed: more objects, from here on only in the failures file (-v prints all)");
+            self.terminal.warn("failed: more objects, from here on only in the failures file (-v prints all)");
         }
     }
 
     /// Takes the bar off the screen: the run is over.
     pub fn finish(&mut self) {
         self.screen.finish();
+    }
+}
+
+/// What the line of a failure tells machines.
+#[derive(Serialize)]
+struct Failed<'a> {
+    bucket: &'a str,
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_id: Option<&'a str>,
+    dest: &'a str,
+    code: &'a str,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+impl<'a> From<&'a Failure> for Failed<'a> {
+    fn from(failure: &'a Failure) -> Self {
+        Self {
+            bucket: &failure.bucket,
+            key: &failure.key,
+            version_id: failure.version_id.as_deref(),
+            dest: &failure.dest,
+            code: &failure.code,
+            attempts: failure.attempts,
+            request_id: failure.request_id.as_deref(),
+        }
     }
 }

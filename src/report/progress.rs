@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use tracing::Level;
 
 use super::Terminal;
 
@@ -27,7 +29,7 @@ pub enum Show {
 }
 
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// Objects to work on, as far as is known.
     pub selected: u64,
@@ -131,7 +133,8 @@ impl Screen {
             bar.set_message(progress.text(self.rate.at(now, progress.ended())));
         } else if self.lines && now.saturating_duration_since(self.last_line) >= LINE_EVERY {
             self.last_line = now;
-            terminal.line(&progress.text(self.rate.at(now, progress.ended())));
+            let text = progress.text(self.rate.at(now, progress.ended()));
+            terminal.record(Level::INFO, &text, Some(progress));
         }
     }
 

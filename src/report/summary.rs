@@ -25,6 +25,18 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What `--json` prints. The counts are those of this run, but for `resumed`.
 ///
 /// `listed` = `filtered` + `selected`; `selected` = `done` + `skipped` + `failed` + `pending`.
@@ -32,6 +44,9 @@ pub enum Status {
 pub struct Summary {
     /// The verb.
     pub verb: &'static str,
+    /// The short name of the job, as its requests carry it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// How it ended.
     pub status: Status,
     /// When the job (not only this run) began, RFC 3339. Keys added since may be missing.
@@ -101,6 +116,7 @@ impl Summary {
     pub fn new(verb: &'static str, started_at: String) -> Self {
         Self {
             verb,
+            job: None,
             status: Status::Failed,
             started_at,
             listed: 0,
