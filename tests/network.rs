@@ -181,3 +181,31 @@ fn an_access_point_is_asked_in_its_own_region() {
         ["mfzwi23gnjvgw.mrap.accesspoint.s3-global.amazonaws.com:443"]
     );
 }
+
+#[test]
+fn those_that_give_credentials_are_asked_through_the_proxy_and_machines_are_not() {
+    let world = World::new();
+    let (token, config) = (world.home.path().join("token"), world.home.path().join("config"));
+    std::fs::write(&token, "a.b.c").unwrap();
+    let role = "arn:aws:iam::123456789012:role/copier";
+    let profile =
+        format!("[profile p]\nregion = eu-west-1\nrole_arn = {role}\nweb_identity_token_file = {}\n", token.display());
+    std::fs::write(&config, profile).unwrap();
+    let heads = |args: &[&str], variables: &[(&str, &str)]| {
+        let proxy = Proxy::start();
+        let mut command = world.command(&[&["list", "--no-checkpoint", "s3://abc-bucket/"], args].concat());
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env("AWS_CONFIG_FILE", &config);
+        command.env("ALL_PROXY", &proxy.address).envs(variables.iter().copied());
+        let ran = run(command).expect(10);
+        assert!(ran.stderr.contains("no credentials"), "{ran:?}");
+        proxy.heads()
+    };
+    let sts = "CONNECT sts.eu-west-1.amazonaws.com:443 ";
+    let variables =
+        [("AWS_ROLE_ARN", role), ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()), ("AWS_REGION", "eu-west-1")];
+    for asked in [heads(&[], &variables), heads(&["--profile", "p"], &[])] {
+        assert!(!asked.is_empty() && asked.iter().all(|head| head.starts_with(sts)), "{asked:?}");
+    }
+    assert!(heads(&[], &[("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role")]).is_empty());
+    assert!(heads(&[], &[("AWS_EC2_METADATA_DISABLED", "false")]).is_empty());
+}

@@ -34,7 +34,7 @@ fn each_line_of_a_log_for_machines_is_an_object() {
     world.fill(20);
     world.store().put(SOURCE, "in/\u{1b}[31m\n", common::object("x", 1));
     let denied = Fault::Code { status: 403, code: "AccessDenied".to_owned() };
-    world.server.faults().add(Rule::on(Operation::CopyObject, denied.clone()).key("out/\u{1b}[31m\n"));
+    world.server.faults().add(Rule::on(Operation::CopyObject, denied).key("out/\u{1b}[31m\n"));
     world.server.faults().add(Rule::on(Operation::CopyObject, Fault::SlowDown).when(When::First(2)));
     let ran = world.copy_all(&["--log-format", "json", "-vv"]).expect(3);
     let lines = objects(&ran);

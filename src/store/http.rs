@@ -192,19 +192,19 @@ mod tests {
     #[test]
     fn a_proxy_is_an_http_url_and_never_shown() {
         assert_eq!(checked("proxy:3128").unwrap(), "http://proxy:3128");
-        assert_eq!(checked("http://me:word@proxy:3128").unwrap(), "http://me:word@proxy:3128");
-        let refused = checked("socks5://me:word@proxy").unwrap_err().to_string();
-        assert!(refused.contains("socks5") && !refused.contains("word"), "{refused}");
-        let network = Network { https_proxy: Some("http://me:word@proxy".to_owned()), ..Network::default() };
-        assert!(!format!("{network:?}").contains("word"));
+        assert_eq!(checked("http://me:hunter2@proxy:3128").unwrap(), "http://me:hunter2@proxy:3128");
+        let refused = checked("socks5://me:hunter2@proxy").unwrap_err().to_string();
+        assert!(refused.contains("socks5") && !refused.contains("hunter2"), "{refused}");
+        let network = Network { https_proxy: Some("http://me:hunter2@proxy".to_owned()), ..Network::default() };
+        assert!(!format!("{network:?}").contains("hunter2"));
     }
 
     #[tokio::test]
     async fn a_proxy_that_is_no_url_is_refused_without_its_password() {
-        for bad in ["http://me:word@", "http://me:word@pro xy:1", "http://"] {
+        for bad in ["http://me:hunter2@", "http://me:hunter2@pro xy:1", "http://"] {
             let network = Network { http_proxy: Some(bad.to_owned()), ..Network::default() };
             let refused = http_client(&network, None).await.unwrap_err().to_string();
-            assert!(refused.contains("not a URL") && !refused.contains("word"), "{refused}");
+            assert!(refused.contains("not a URL") && !refused.contains("hunter2"), "{refused}");
         }
     }
 
