@@ -33,7 +33,8 @@
 //!    grow with the number of keys.
 //! 7. Nothing below `cli` reads flags, environment or the terminal. (The AWS configuration is read
 //!    by `aws-config`, in `store`.)
-//! 8. The first signal drains requests, not objects (a copy in parts stops after those in flight); the second ends the process. Neither loses
+//! 8. The first signal, or the end of the time that a run was given, drains requests, not objects (a
+//!    copy in parts stops after those in flight); the second signal ends the process. Neither loses
 //!    anything.
 //! 9. listed = filtered + selected; selected = done + skipped + failed + pending; pending is 0
 //!    unless the run was interrupted. Every skip and every failure has a reason.
