@@ -52,7 +52,12 @@ const LATER: f64 = 0.25;
 /// known then.
 const REGROWTH: f64 = 3.0;
 const BY_ERROR: f64 = 0.5;
-const UNSURE: f64 = 0.3;
+const UNSURE: f64 = 0.6;
+/// How much it grows a second while it is well below what was accepted not long ago.
+const CATCH_UP: f64 = 0.1;
+const WELL_BELOW: f64 = 0.95;
+/// What is left at a cut of what was accepted before.
+const FADE: f64 = 0.9;
 
 /// A limit that nobody has waited at for so long is none.
 const UNNEEDED: Duration = Duration::from_secs(20);
@@ -77,6 +82,8 @@ pub(super) struct Limit {
     error: Option<f64>,
     /// What it may grow back to quickly after a blind cut, in requests/s.
     goal: f64,
+    /// What was accepted not long ago, in requests/s.
+    known: f64,
     /// When the first answer came after it.
     first: Option<Duration>,
     grown: Duration,
@@ -138,6 +145,7 @@ impl Limit {
         }
         let since = since.max(self.first.unwrap_or(now));
         let seconds = now.saturating_sub(since).max(SHORTEST).as_secs_f64();
+        let is_first = self.rate().is_none();
         let before = self.rate().unwrap_or(all / seconds).min(all / seconds * 2.0);
         if self.rate().is_some() && now.saturating_sub(self.cut) < BETWEEN {
             return false;
@@ -154,7 +162,12 @@ impl Limit {
             (true, Some(_)) => self.goal / 2.0,
             (false, _) => rate,
         };
-        self.error = (!is_blind).then_some(f64::from(accepted).sqrt().recip() + SHORTEST.as_secs_f64() / seconds);
+        if !is_first && !is_blind {
+            self.known = (f64::from(accepted) / seconds).max(self.known * FADE);
+        }
+        let error = f64::from(accepted).sqrt().recip() + SHORTEST.as_secs_f64() / seconds;
+        // While the run gets going, less is accepted than could be.
+        self.error = (!is_blind).then_some(if is_first { error.max(UNSURE) } else { error });
         self.set(now, rate.max(LOWEST));
         (self.cut, self.grown, self.waited, self.first) = (now, now, now, None);
         self.answers = Default::default();
@@ -177,7 +190,8 @@ impl Limit {
             if rate >= self.goal {
                 self.error.get_or_insert(UNSURE);
             }
-            let growth = self.error.map_or(REGROWTH, |error| later().max(error * BY_ERROR));
+            let catch_up = if rate < self.known * WELL_BELOW { CATCH_UP } else { 0.0 };
+            let growth = self.error.map_or(REGROWTH, |error| later().max(error * BY_ERROR).max(catch_up));
             self.set(now, rate * (1.0 + growth * step.min(WINDOW).as_secs_f64()));
         }
     }

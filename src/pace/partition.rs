@@ -19,6 +19,9 @@ const FEW: u32 = 3;
 /// Stretches that tell something: in one the keys that came first may be better off by chance.
 const STRETCHES: usize = 10;
 
+/// Where none is throttled, so many would have to be if it were chance.
+const EXPECTED: f64 = 14.0;
+
 /// How far apart two parts are, in standard deviations and as a ratio.
 const SURE: f64 = 5.0;
 const FAR: f64 = 3.0;
@@ -75,10 +78,19 @@ impl Answers {
     }
 }
 
-/// How the answers inside a row of keys compare with the others of the same time: in how many stretches of
-/// time both were there and some were throttled, and in how many of those the inside was throttled less,
-/// and more.
-fn compare(all: &[(usize, &Answer)], inside: &Range<usize>) -> (usize, usize, usize) {
+/// How the answers inside a row of keys compare with the others of the same time.
+#[derive(Debug, Default)]
+struct Compared {
+    /// Stretches of time in which both were there and some were throttled.
+    stretches: usize,
+    /// Those of them in which the inside was throttled less, and more.
+    less: usize,
+    more: usize,
+    /// How many of the inside would be throttled if it were as the others.
+    expected: f64,
+}
+
+fn compare(all: &[(usize, &Answer)], inside: &Range<usize>) -> Compared {
     let mut stretches = vec![[(0_u32, 0_u32); 2]; REMEMBERED / STRETCH + 1];
     for (at, (time, answer)) in all.iter().enumerate() {
         let (count, throttled) = &mut stretches[time / STRETCH][usize::from(inside.contains(&at))];
@@ -87,16 +99,18 @@ fn compare(all: &[(usize, &Answer)], inside: &Range<usize>) -> (usize, usize, us
     }
     let both =
         stretches.iter().filter(|[outside, inside]| outside.0 >= FEW && inside.0 >= FEW && outside.1 + inside.1 > 0);
-    let mut told = (0, 0, 0);
-    for [outside, inside] in both {
+    both.fold(Compared::default(), |told, [outside, inside]| {
         let (less, more) = (inside.1 * outside.0, outside.1 * inside.0);
-        told = (told.0 + 1, told.1 + usize::from(less < more), told.2 + usize::from(less > more));
-    }
-    told
+        Compared {
+            stretches: told.stretches + 1,
+            less: told.less + usize::from(less < more),
+            more: told.more + usize::from(less > more),
+            expected: told.expected + f64::from(more) / f64::from(outside.0),
+        }
+    })
 }
 
-/// The longest row of keys without a throttle, if the others are throttled in nearly every stretch of time
-/// in which there are both.
+/// The longest row of keys without a throttle, if that is no chance.
 fn calm(by_key: &[(usize, &Answer)]) -> Option<Division> {
     let (mut longest, mut begin) = (0..0, 0);
     for end in 0..=by_key.len() {
@@ -107,8 +121,8 @@ fn calm(by_key: &[(usize, &Answer)]) -> Option<Division> {
             begin = end + 1;
         }
     }
-    let (stretches, less, _) = compare(by_key, &longest);
-    if stretches < STRETCHES || less < stretches {
+    let told = compare(by_key, &longest);
+    if told.stretches < STRETCHES || told.expected < EXPECTED {
         return None;
     }
     let key = |at: usize| by_key[at].1.key.to_string();
@@ -148,8 +162,8 @@ fn uneven(by_key: &[(usize, &Answer)]) -> Option<Division> {
         before += f64::from(u8::from(answer.throttled));
     }
     let at = best.1?;
-    let (stretches, less, more) = compare(by_key, &(0..at));
-    if stretches < STRETCHES || less.max(more) * 10 < stretches * 9 {
+    let told = compare(by_key, &(0..at));
+    if told.stretches < STRETCHES || told.less.max(told.more) * 10 < told.stretches * 9 {
         return None;
     }
     let (low, high) = (accepted(&by_key[..at]), accepted(&by_key[at..]));

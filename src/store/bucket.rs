@@ -81,7 +81,13 @@ impl Bucket {
                 Ok(value)
             }
             Err(mut error) => {
-                if error.code == "SignatureDoesNotMatch" && !self.works.load(Relaxed) {
+                let is_of_all = match error.code.as_str() {
+                    "SignatureDoesNotMatch" => !self.works.load(Relaxed),
+                    // Neither new credentials nor the server's clock have helped.
+                    "ExpiredToken" | "TokenRefreshRequired" | "RequestTimeTooSkewed" => true,
+                    _ => false,
+                };
+                if is_of_all && error.class != Class::Interrupted {
                     error.class = Class::Fatal;
                 }
                 Err(error)

@@ -33,6 +33,10 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         | "OperationAborted"
         | "ConditionalRequestConflict"
         | "BadDigest"
+        // Mended before the next attempt, by new credentials and by the server's clock.
+        | "ExpiredToken"
+        | "TokenRefreshRequired"
+        | "RequestTimeTooSkewed"
         | "IncompleteBody"
         | "XAmzContentSHA256Mismatch"
         | "XAmzContentChecksumMismatch" => Class::Transient,
@@ -42,10 +46,7 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         "NotImplemented" => Class::Permanent,
         "NoSuchBucket"
         | "InvalidAccessKeyId"
-        | "ExpiredToken"
         | "InvalidToken"
-        | "TokenRefreshRequired"
-        | "RequestTimeTooSkewed"
         | "AllAccessDisabled"
         | "AccountProblem"
         | "NotSignedUp"

@@ -11,6 +11,7 @@ mod buffers;
 mod checksums;
 mod connect;
 mod copy;
+mod credentials;
 mod error;
 mod get;
 mod head;
