@@ -37,7 +37,7 @@ impl RetryPolicy {
     /// The waits of one request.
     pub(super) fn waits(&self) -> Waits {
         let left = self.attempts.saturating_sub(1);
-        Waits { left, throttles: left * PATIENCE, fault: None, throttle: None }
+        Waits { left, throttles: left.saturating_mul(PATIENCE), fault: None, throttle: None }
     }
 }
 
