@@ -138,7 +138,7 @@ impl CopyArgs {
             looks_first: !self.shown.quiet && !self.keep.keep().looks_beside(),
             resumes: !self.checkpoint.place.no_checkpoint,
             one_identity: !self.ends.source_has_own_credentials() && same_store(from, to),
-            dest_bucket: dest.bucket,
+            to: dest,
             sources,
         };
         let kms = (!self.dry_run && !self.shown.quiet).then_some(

@@ -31,8 +31,8 @@ pub struct CopyNeeds {
     pub sources: Vec<Location>,
     /// What becomes of the keys of each.
     pub mappings: Vec<Mapping>,
-    /// The bucket of the destination.
-    pub dest_bucket: String,
+    /// Where to, as it was said.
+    pub to: Location,
     /// Which way the bytes go.
     pub way: Way,
     /// What is written beside the bytes.
@@ -153,7 +153,10 @@ impl CopyNeeds {
 
     fn source(&self, grants: &mut Grants, source: &Location) {
         let (bucket, keys) = (&source.bucket, keys_of(&source.target));
-        grants.list(Side::Source, Side::Source, &self.source, bucket, listed(source));
+        // A version that is gone is not looked for.
+        if !self.of_version {
+            grants.list(Side::Source, Side::Source, &self.source, bucket, listed(source));
+        }
         let mut own = Vec::new();
         if !self.dry_run || self.keep.same || !source.is_several() {
             own.push(self.read());
@@ -176,15 +179,17 @@ impl CopyNeeds {
     }
 
     fn dest(&self, grants: &mut Grants, source: &Location, mapping: &Mapping) {
-        let (bucket, begins) = (&self.dest_bucket, literally(mapping.dest_prefix()));
-        let (listed, keys) = match &source.target {
+        let (bucket, begins) = (&self.to.bucket, literally(mapping.dest_prefix()));
+        let (beside, keys) = match &source.target {
             Target::Object(_) => (begins.clone(), begins),
             Target::Prefix(_) => (format!("{begins}*"), format!("{begins}*")),
             Target::Pattern(pattern) => (format!("{begins}*"), format!("{begins}*{}", literally(pattern.tail()))),
         };
-        let looks_first = self.looks_first && !self.dry_run;
-        if self.keep.looks_beside() || looks_first {
-            grants.list(Side::Dest, Side::Dest, &self.dest, bucket, listed);
+        if self.keep.looks_beside() {
+            grants.list(Side::Dest, Side::Dest, &self.dest, bucket, beside);
+        }
+        if self.looks_first && !self.dry_run {
+            grants.list(Side::Dest, Side::Dest, &self.dest, bucket, listed(&self.to));
         }
         let mut actions = Vec::new();
         if !self.dry_run || self.keep.same {

@@ -1,7 +1,7 @@
 //! Policies, told line by line.
 
 use super::*;
-use crate::model::map_sources;
+use crate::model::{Statement, map_sources};
 use crate::op::Preserve;
 use crate::store::Encryption;
 
@@ -19,7 +19,7 @@ fn copy(sources: &[&str], dest: &str) -> CopyNeeds {
     CopyNeeds {
         mappings: map_sources(&sources, &dest, true).unwrap(),
         sources,
-        dest_bucket: dest.bucket,
+        to: dest,
         way: Way::Server,
         wants: Wants::default(),
         keep: Keep::default(),
@@ -80,6 +80,7 @@ fn a_plain_copy_reads_here_and_writes_there() {
 fn a_whole_bucket_is_listed_without_a_condition_and_patterns_with_their_beginning() {
     let policy = one(allow_copy(&copy(&["s3://abc", "s3://def/k/*.csv"], "s3://xyz/y/")));
     let lines = lines(&policy);
+    assert!(lines.contains(&"ListDestination: ListBucket on xyz if y/*".to_owned()), "{lines:?}");
     assert!(lines.contains(&"ListSource: ListBucket on abc".to_owned()), "{lines:?}");
     assert!(lines.contains(&"ListSource2: ListBucket on def if k/*".to_owned()), "{lines:?}");
     assert!(lines.contains(&"ReadSource2: GetObject GetObjectTagging on def/k/*.csv".to_owned()), "{lines:?}");
