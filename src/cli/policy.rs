@@ -16,20 +16,20 @@ use crate::report::Terminal;
 use crate::store::{EndConfig, Place, place};
 
 const ABOUT: &str = "\
-Sends nothing, and needs no credentials. Where both ends are reached with the same ones, what is
-printed is one IAM policy, to be attached to that identity:
-
+Examples:
   s3bulk policy copy s3://a/x/ s3://b/y/ > policy.json
-  aws iam put-role-policy --role-name nightly --policy-name s3bulk --policy-document file://policy.json
+  s3bulk policy list --region us-gov-west-1 s3://a/
+  s3bulk policy copy --source-profile old --dest-profile new s3://a/ s3://b/ \
+    | jq .destination
 
-Where they are not, it is an object of several: \"source\" and \"destination\" are the policies of the
-two identities, \"bucket_policies\" what the policy of a bucket of another account must say, and
-\"key_policy\" what that of a KMS key must:
-
-  s3bulk policy copy --source-profile old --dest-profile new s3://a/ s3://b/ | jq .destination
-
-Buckets are taken to be of one account, unless the profiles differ, or --source-expected-bucket-owner
-and --dest-expected-bucket-owner say otherwise.";
+Nothing is sent, and no credentials are needed. Where both ends have the same
+credentials, one IAM policy is printed, for that identity. Where they have not, it
+is an object: \"source\" and \"destination\" hold the policies of the two identities,
+\"bucket_policies\" what the policy of a bucket must say whose account is another
+than that of those who use it, and \"key_policy\" the same of a KMS key. Accounts
+are told by --source-expected-bucket-owner and --dest-expected-bucket-owner; ends
+with the same credentials are taken to be of one account where these are not given.
+HeadBucket is not allowed: a run goes on without its answer.";
 
 /// Print the IAM policy that a command needs, and run nothing
 #[derive(Debug, Args)]

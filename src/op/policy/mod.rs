@@ -268,7 +268,8 @@ impl CopyNeeds {
             let crosses = |grant: &&Grant| self.one_identity || grant.who != on;
             let here = all.iter().filter(|grant| grant.bucket.as_ref() == Some(bucket) && grant.on == on);
             let to = root(&owner.partition, other.account.as_ref().unwrap_or(&unknown));
-            let policy = Grants::policy(here.filter(crosses), Some(&to)).filter(|_| may_differ && !other.unsigned);
+            let policy = Grants::policy(here.filter(crosses), Some(&to))
+                .filter(|_| may_differ && !other.unsigned && !owner.unsigned);
             several.bucket_policies.extend(policy.map(|policy| (bucket.clone(), policy)));
         }
         several.key_policy = self.key_policy(&all);

@@ -185,6 +185,8 @@ fn two_identities_have_a_policy_each_and_the_source_lets_the_destination_read() 
     assert!(!lines(&several(&needs).destination.unwrap()).iter().any(|line| line.contains("abc")));
     needs.source.unsigned = true;
     assert_eq!(several(&needs).source, None);
+    (needs.way, needs.source.account) = (Way::Server, Some("1".into()));
+    assert!(several(&needs).bucket_policies.is_empty(), "a bucket that is read unsigned is open to all");
 }
 
 #[test]
