@@ -222,6 +222,25 @@ fn so_may_one_that_says_or_keeps_nothing() {
 }
 
 #[test]
+fn what_the_readme_says_can_be_taken_away_can() {
+    for way in WAYS {
+        let world = filled();
+        let few = ["--concurrency", "4"];
+        let copy = |more: &[&str]| {
+            let denied = Fault::Code { status: 403, code: "AccessDenied".to_owned() };
+            for operation in [Operation::ListParts, Operation::ListMultipartUploads] {
+                world.server.faults().add(Rule::on(operation, denied.clone()));
+            }
+            // Of the destination; and an answer that is lost cannot be made up for without it.
+            world.server.faults().add(Rule::on(Operation::HeadObject, denied).key_prefix("out/"));
+            world.copy_in_parts(way, &[&few, more].concat())
+        };
+        copy(&[]).expect(0);
+        world.assert_copied();
+    }
+}
+
+#[test]
 fn so_may_a_dry_run() {
     for (flags, seed) in [(&[][..], false), (&["--no-overwrite"][..], false), (&["--skip-existing"][..], true)] {
         let world = filled();
