@@ -14,7 +14,7 @@ use super::tell::print;
 use crate::job::{Finished, Signal, Stop};
 use crate::model::{Class, Error, Location, Operation, RequestError, Target, escape_key, now, parse_age};
 use crate::op::{AbortUploads, allow_abort_uploads};
-use crate::pace::{Pacer, RetryPolicy};
+use crate::pace::Pacer;
 use crate::report::{Status, Summary, Terminal};
 use crate::store::{End, OpenUpload};
 
@@ -87,8 +87,7 @@ async fn abort(args: &AbortUploadsArgs, stop: &Stop, terminal: &Terminal) -> Res
     let started = Instant::now();
     let location = Location::parse(&args.prefix, true).map_err(Error::Usage)?;
     let concurrency = fit_open_files(args.at_once.concurrency);
-    let retry = RetryPolicy { attempts: args.requests.attempts };
-    let pacer = Pacer::new(concurrency, retry, args.requests.request_timeout, stop.token.clone());
+    let pacer = Pacer::new(args.requests.bounds(concurrency, None), stop.token.clone());
     let bucket = End::load("", args.store.config()).await?.bucket(&location.bucket, &pacer).await?;
     let age = args.older_than.and_then(|age| i64::try_from(age.as_secs()).ok());
     let work = AbortUploads {

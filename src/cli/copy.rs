@@ -20,7 +20,7 @@ use crate::job::{Finished, Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target, escape_key, map_sources};
 use crate::op::{Copy, CopyNeeds, CopySettings, DryRun, Via, allow_copy, choose, partition, same_store};
-use crate::pace::{ByteBudget, Pacer, RetryPolicy};
+use crate::pace::{ByteBudget, Pacer};
 use crate::report::{FailuresFile, ReceiptFile, Report, Terminal};
 use crate::store::{Bucket, End, PageRequest};
 
@@ -232,8 +232,7 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
     let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
     let identity = args.identity(&locations, &dest, (&source_end, &dest_end));
 
-    let retry = RetryPolicy { attempts: args.speed.requests.attempts };
-    let pacer = Pacer::new(concurrency, retry, args.speed.requests.request_timeout, stop.token.clone());
+    let pacer = Pacer::new(args.speed.requests.bounds(concurrency, args.speed.bandwidth), stop.token.clone());
     let open = Open {
         source: &source_end,
         dest: &dest_end,

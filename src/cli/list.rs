@@ -20,7 +20,7 @@ use crate::job::{Finished, Listed, Listing, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target, refuse_overlaps};
 use crate::op::{allow_list, partition};
-use crate::pace::{Pacer, RetryPolicy};
+use crate::pace::Pacer;
 use crate::report::{Added, Format, Output, Recorded, Report, Terminal};
 use crate::source::Source;
 use crate::store::{Bucket, End};
@@ -234,8 +234,7 @@ async fn prepare(args: &ListVerbArgs, stop: &Stop, terminal: &Terminal) -> Resul
     let concurrency = fit_open_files(args.list_concurrency);
     let end = End::load("", args.store.config()).await?;
     let identity = args.identity(&locations, &end);
-    let retry = RetryPolicy { attempts: args.requests.attempts };
-    let pacer = Pacer::new(concurrency, retry, args.requests.request_timeout, stop.token.clone());
+    let pacer = Pacer::new(args.requests.bounds(concurrency, None), stop.token.clone());
     let mut sources = open(&end, locations, &pacer).await?;
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));

@@ -64,9 +64,14 @@ impl Policy {
     }
 }
 
-/// The ARN of a bucket. That of an access point is taken as it is.
+/// The ARN of a bucket. That of an access point is taken as it is, but for the colon that requests
+/// may have before the name of one of several regions: policies have a slash.
 pub fn bucket_arn(partition: &str, bucket: &str) -> String {
-    if bucket.starts_with("arn:") { bucket.to_owned() } else { format!("arn:{partition}:s3:::{bucket}") }
+    if bucket.starts_with("arn:") {
+        bucket.replacen(":accesspoint:", ":accesspoint/", 1)
+    } else {
+        format!("arn:{partition}:s3:::{bucket}")
+    }
 }
 
 /// The ARN of the objects whose keys are as in `keys`, which may hold wildcards.
@@ -119,6 +124,8 @@ mod tests {
         let point = "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine";
         assert_eq!(bucket_arn("aws-cn", point), point);
         assert_eq!(objects_arn("aws-cn", point, "x/*"), format!("{point}/object/x/*"));
+        let of_regions = bucket_arn("aws", "arn:aws:s3::123456789012:accesspoint:mine.mrap");
+        assert_eq!(of_regions, "arn:aws:s3::123456789012:accesspoint/mine.mrap");
     }
 
     #[test]

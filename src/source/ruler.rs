@@ -172,7 +172,7 @@ pub(super) mod tests {
 
     /// Keys that are hard to cut between: long equal beginnings, control characters, astral ones,
     /// noncharacters, the first and last of everything.
-    pub(in crate::source) fn awkward() -> impl Strategy<Value = String> {
+    pub(in super::super) fn awkward() -> impl Strategy<Value = String> {
         let characters = prop::sample::select(vec![
             'a',
             'b',
@@ -200,7 +200,7 @@ pub(super) mod tests {
         (beginning, tail).prop_map(|(length, tail)| "x".repeat(length) + &tail)
     }
 
-    pub(in crate::source) fn is_a_place(place: &str, low: &str, high: Option<&str>) -> bool {
+    pub(in super::super) fn is_a_place(place: &str, low: &str, high: Option<&str>) -> bool {
         place > low
             && high.is_none_or(|high| place < high)
             && place.len() <= LONGEST_KEY
