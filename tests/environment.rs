@@ -90,6 +90,8 @@ fn an_error_names_the_variable() {
     refused(("S3BULK_JSON", "maybe"));
     refused(("S3BULK_SSE", "rot13"));
     refused(("S3BULK_METADATA", "a=b"));
+    let ran = copy(&world, &["--retry-failed"], &[("S3BULK_DRY_RUN", "true")]).expect(2);
+    assert!(ran.stderr.contains("S3BULK_DRY_RUN is set"), "{ran:?}");
     let mut command = world.command(&["copy", "--help"]);
     command.env("S3BULK_CONCURRENCY", "many");
     let help = run(command).expect(0).stdout;

@@ -22,6 +22,9 @@ those that it excludes; both win over the AWS configuration. An empty one is non
 /// do they say what is chosen.
 const TOGETHER: [[&str; 2]; 2] = [["include", "exclude"], ["exclude", "include"]];
 
+/// What is asked for so that nothing is written is never passed over: what excludes it is refused.
+const CAREFUL: &str = "dry-run";
+
 /// A flag that came from the environment.
 #[derive(Clone, Debug)]
 struct Taken {
@@ -188,7 +191,7 @@ fn is_overruled(command: &Command, flag: &str, arg: &Arg, given: &BTreeSet<Strin
         || plain.is_some_and(typed)
         || TOGETHER.iter().any(|[one, other]| *one == flag && typed(other))
         || flags(command)
-            .filter(|(other, _)| typed(other))
+            .filter(|(other, _)| flag != CAREFUL && typed(other))
             .any(|(other, other_arg)| excludes(arg, other) || excludes(other_arg, flag))
 }
 
@@ -284,6 +287,7 @@ mod tests {
         assert_eq!(words(&["copy", "-v"], &[("QUIET", "1")]), ["-v"]);
         assert_eq!(words(&["copy", "--restart"], &[("RETRY_FAILED", "1")]), ["--restart"]);
         assert_eq!(words(&["copy", "--profile", "a"], &[("SOURCE_PROFILE", "b")]), ["--profile", "a"]);
+        assert_eq!(words(&["copy", "--retry-failed"], &[("DRY_RUN", "1")]), ["--dry-run", "--retry-failed"], "refused");
         let keys = [("SOURCE_SSE_C_KEY_FILE", "b")];
         let both = ["--source-sse-c-key-file=b", "--sse-c-key-file", "a"];
         assert_eq!(words(&["copy", "--sse-c-key-file", "a"], &keys), both, "the plain form is for one end, too");
