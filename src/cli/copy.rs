@@ -290,7 +290,8 @@ async fn prepare(args: &CopyArgs, stop: &Stop, terminal: &Terminal) -> Result<(J
             resumed.done
         ));
     }
-    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency };
+    let max_failures = args.checkpoint.max_failures;
+    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
     let stop = stop.clone();
     Ok((Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
 }

@@ -74,8 +74,9 @@ impl From<&Finished> for Exit {
             (Some(error), _, _) => error.into(),
             (None, Some(signal), _) => signal.into(),
             (None, None, Status::Complete) => Self::Done,
-            (None, None, Status::Partial) => Self::SomeFailed,
-            (None, None, Status::Interrupted | Status::Failed) => Self::Internal,
+            // Interrupted by a limit that was typed: work is left.
+            (None, None, Status::Partial | Status::Interrupted) => Self::SomeFailed,
+            (None, None, Status::Failed) => Self::Internal,
         }
     }
 }

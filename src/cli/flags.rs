@@ -101,6 +101,9 @@ pub(super) struct CheckpointArgs {
     /// Only what failed in the last run that reached its end
     #[arg(long, conflicts_with_all = ["restart", "no_checkpoint", "dry_run"])]
     pub(super) retry_failed: bool,
+    /// End the run once more objects than this have failed
+    #[arg(long, value_name = "N")]
+    pub(super) max_failures: Option<u64>,
     /// File of the failures, JSON lines [default: beside the checkpoint]
     #[arg(long, value_name = "FILE")]
     pub(super) failures: Option<PathBuf>,

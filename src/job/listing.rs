@@ -324,6 +324,7 @@ impl Run {
     fn on_yield(&mut self, yielded: Yield) -> Result<(), Error> {
         match yielded {
             Yield::Items { range, items, filtered, through } => {
+                self.feed.begun(range, items.len());
                 self.listed += items.len() as u64 + filtered;
                 self.filtered += filtered;
                 let mut chunk = self.render(range, items, through)?;

@@ -4,10 +4,12 @@
 //! A job is a list of passes over its ranges: the work itself, then, in a run that resumes or
 //! retries, the failures of earlier runs.
 
+mod breaker;
 mod dispatch;
 mod feed;
 mod in_order;
 mod listing;
+mod ready;
 mod sync;
 mod writer;
 
@@ -64,6 +66,8 @@ pub struct Limits {
     pub concurrency: usize,
     /// Ranges that are listed at once.
     pub list_concurrency: usize,
+    /// Objects that may fail; one more ends the run.
+    pub max_failures: Option<u64>,
 }
 
 /// A job that is ready to run.
@@ -141,6 +145,7 @@ impl Job {
         summary.status = match (&error, signal) {
             (Some(_), _) => Status::Failed,
             (None, Some(_)) => Status::Interrupted,
+            (None, None) if run.has_too_many_failures() && run.is_unfinished() => Status::Interrupted,
             (None, None) if failures_left > 0 => Status::Partial,
             (None, None) => Status::Complete,
         };

@@ -39,4 +39,9 @@ pub trait Op: Send + Sync + 'static {
     /// # Cancellation
     /// Dropping it drops the request that is under way: whether it took effect is then unknown.
     fn run(&self, item: &Item, steps: &Steps) -> impl Future<Output = Outcome> + Send;
+
+    /// Whether the store slows down requests for this item, and enough of them wait: others go first.
+    fn must_wait(&self, _item: &Item) -> bool {
+        false
+    }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What may be saved up, in seconds of the rate: timers come late by about a millisecond.
-const SAVED: f64 = 0.02;
+/// What may be saved up, in seconds of the rate: timers come late by a millisecond or two. A server that
+/// is at its limit throttles what comes at once.
+const SAVED: f64 = 0.005;
 
 /// A token bucket. Times are those since the run began.
 #[derive(Clone, Debug)]

@@ -15,6 +15,9 @@ use super::partition::{Answers, Division};
 /// Ranges of one bucket at most.
 const MOST: usize = 64;
 
+/// Who waits longer than so many seconds makes a crowd.
+const CROWD: f64 = 0.2;
+
 /// A limit, and who waits at it.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -84,8 +87,9 @@ pub(super) struct Gates {
     /// KMS limits an account, wherever the keys lie.
     kms: Gate,
     has_kms: AtomicBool,
-    /// Whether anything was ever throttled.
+    /// Whether nothing was ever throttled.
     is_calm: AtomicBool,
+    epoch: AtomicU64,
 }
 
 /// A range of keys that was slowed down.
@@ -111,6 +115,7 @@ impl Default for Gates {
             kms: Gate::default(),
             has_kms: AtomicBool::new(false),
             is_calm: AtomicBool::new(true),
+            epoch: AtomicU64::new(0),
         }
     }
 }
@@ -128,11 +133,13 @@ impl Gates {
         found.map_or_else(Arc::default, |(_, gate)| Arc::clone(gate))
     }
 
-    /// Waits until the limits let a request pass. The gate that it passed, for its answer.
+    /// Waits until the limits let a request pass. The gate that it passed, for its answer, and the epoch
+    /// in which it passed.
     ///
     /// # Cancellation
     /// Safe: nothing is taken before the future is finished.
-    pub(super) async fn pass(&self, spot: Spot<'_>, writes: bool) -> Arc<Gate> {
+    pub(super) async fn pass(&self, spot: Spot<'_>, writes: bool) -> (Arc<Gate>, u64) {
+        let epoch = self.epoch();
         let gate = self.find(spot, writes);
         if !self.is_calm.load(Relaxed) {
             if self.has_kms.load(Relaxed) {
@@ -140,12 +147,27 @@ impl Gates {
             }
             gate.pass(self.began).await;
         }
-        gate
+        (gate, epoch)
     }
 
-    /// How many requests wait where a request would have to.
-    pub(super) fn waiting(&self, spot: Spot<'_>, writes: bool) -> usize {
-        if self.is_calm.load(Relaxed) { 0 } else { self.find(spot, writes).waiting.load(Relaxed) }
+    /// Whether nothing was ever throttled.
+    pub(super) fn is_calm(&self) -> bool {
+        self.is_calm.load(Relaxed)
+    }
+
+    /// How often limits were found or changed by cuts.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// Whether more requests wait, where such a request would have to, than pass in a moment.
+    pub(super) fn is_crowded(&self, spot: Spot<'_>, writes: bool) -> bool {
+        if self.is_calm() {
+            return false;
+        }
+        let gate = self.find(spot, writes);
+        let waiting = u32::try_from(gate.waiting.load(Relaxed)).unwrap_or(u32::MAX);
+        waiting > 8 && gate.limit().rate().is_some_and(|rate| f64::from(waiting) > rate * CROWD)
     }
 
     /// The time of the limits.
@@ -164,6 +186,7 @@ impl Gates {
             self.is_calm.store(false, Relaxed);
             self.has_kms.store(true, Relaxed);
             let cut = self.kms.limit().answered(now, sent, true);
+            self.epoch.fetch_add(cut.into(), Relaxed);
             self.kms.slowed.fetch_add(cut.into(), Relaxed);
             return;
         }
@@ -183,10 +206,9 @@ impl Gates {
             answers.clear();
             drop(answers);
             self.divide(gate, spot, writes, &division);
-        } else if was_cut {
-            answers.clear();
         }
         if was_cut {
+            self.epoch.fetch_add(1, Relaxed);
             gate.slowed.fetch_add(1, Relaxed);
             let rate = gate.limit().rate();
             tracing::debug!(rate, bucket = spot.bucket, "slowed down");

@@ -15,10 +15,10 @@ const TOLERATED: f64 = 0.02;
 const CHANCE: f64 = 3.0;
 
 /// A cut is made at once where so many answers ask for it, and more than such a part of all.
-const SUDDEN: (u32, f64) = (8, 0.2);
+const SUDDEN: (u32, f64) = (10, 0.3);
 
 /// So much below what was accepted a limit is set.
-const BELOW: f64 = 0.97;
+const BELOW: f64 = 0.96;
 
 /// The most that one cut takes away, where it is known what is accepted and where not.
 const DEEPEST: f64 = 0.1;
@@ -26,7 +26,7 @@ const BLIND: f64 = 0.5;
 /// The same where the answers are few too many.
 const GENTLE: f64 = 0.7;
 
-/// Before it is known what a blind cut has brought, none follows.
+/// Before it is known what a cut has brought, none follows.
 const BETWEEN: Duration = Duration::from_millis(100);
 
 /// So many accepted requests tell a rate.
@@ -51,7 +51,7 @@ const LATER: f64 = 0.25;
 /// How much it grows a second after a cut that was made blindly; and after another one, by how little was
 /// known then.
 const REGROWTH: f64 = 3.0;
-const BY_ERROR: f64 = 0.3;
+const BY_ERROR: f64 = 0.5;
 const UNSURE: f64 = 0.3;
 
 /// A limit that nobody has waited at for so long is none.
@@ -139,10 +139,10 @@ impl Limit {
         let since = since.max(self.first.unwrap_or(now));
         let seconds = now.saturating_sub(since).max(SHORTEST).as_secs_f64();
         let before = self.rate().unwrap_or(all / seconds).min(all / seconds * 2.0);
-        let is_blind = accepted < TELLING.min(throttled * 2);
-        if is_blind && self.rate().is_some() && now.saturating_sub(self.cut) < BETWEEN {
+        if self.rate().is_some() && now.saturating_sub(self.cut) < BETWEEN {
             return false;
         }
+        let is_blind = accepted < TELLING.min(throttled * 2);
         let rate = if is_blind {
             (f64::from(2 * (accepted + 1)) / seconds).clamp(before * DEEPEST, before * BLIND)
         } else {

@@ -138,9 +138,14 @@ impl Pacer {
         self.gates.slowed()
     }
 
-    /// How many requests wait for their turn where a write of this key, or a read, would have to.
-    pub fn waiting(&self, spot: Spot<'_>, writes: bool) -> usize {
-        self.gates.waiting(spot, writes)
+    /// Whether the store has never asked to slow down.
+    pub fn is_calm(&self) -> bool {
+        self.gates.is_calm()
+    }
+
+    /// Whether enough requests wait for their turn where a write of this key, or a read, would have to.
+    pub fn is_crowded(&self, spot: Spot<'_>, writes: bool) -> bool {
+        self.gates.is_crowded(spot, writes)
     }
 
     /// How long a body may pause: told by how long GetObject takes in this run.
@@ -261,11 +266,17 @@ impl Pacer {
 
     /// Waits for the turn of a request: first at the limits, then for a permit.
     async fn admit(&self, ask: Ask<'_>) -> (Arc<gates::Gate>, permits::Permit<'_>) {
-        let gate = self.gates.pass(ask.spot, ask.operation.is_write()).await;
         if let Some(cap) = &self.requests {
             cap.take(1.0).await;
         }
-        (gate, self.permits.acquire().await)
+        loop {
+            let (gate, epoch) = self.gates.pass(ask.spot, ask.operation.is_write()).await;
+            let permit = self.permits.acquire().await;
+            // A limit that was found meanwhile holds for those who waited for a permit, too.
+            if self.gates.epoch() == epoch {
+                return (gate, permit);
+            }
+        }
     }
 
     /// Waits for an answer as long as is usual in this run, and longer if `cut` attempts before it were

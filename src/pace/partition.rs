@@ -1,6 +1,9 @@
 //! Where in the keys of a bucket the server asks to slow down: a store divides its keys into partitions
 //! and throttles each on its own. Nothing is assumed of where: what was answered for which key tells. Pure.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 /// Answers that are remembered.
 const REMEMBERED: usize = 512;
 
@@ -8,11 +11,17 @@ const REMEMBERED: usize = 512;
 const TELLING: usize = 64;
 const THROTTLES: usize = 16;
 
-/// How unlikely it is by chance what a range is divided for.
-const BY_CHANCE: f64 = 1e-4;
+/// Answers that came one after another are compared with each other only: what is throttled changes from
+/// one moment to the next. So many make a stretch, and so many of each side.
+const STRETCH: usize = 32;
+const FEW: u32 = 3;
 
-/// The part of the answers around a calm range that are throttled at least.
-const HOT: f64 = 0.1;
+/// Stretches that tell something: in one the keys that came first may be better off by chance.
+const STRETCHES: usize = 10;
+
+/// How far apart two parts are, in standard deviations and as a ratio.
+const SURE: f64 = 5.0;
+const FAR: f64 = 3.0;
 
 /// The longest key that is remembered: what is behind that does not matter.
 const LONGEST: usize = 128;
@@ -26,7 +35,7 @@ pub(super) struct Answer {
 
 /// The last answers in a range of keys, while there is one limit for it.
 #[derive(Debug, Default)]
-pub(super) struct Answers(std::collections::VecDeque<Answer>);
+pub(super) struct Answers(VecDeque<Answer>);
 
 /// Where to divide a range of keys.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +57,7 @@ impl Answers {
         self.0.push_back(Answer { key: key[..end].into(), throttled });
     }
 
-    /// Forgets all: what was answered before the limit changed, or the range was divided.
+    /// Forgets all: the range was divided.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
@@ -57,7 +66,7 @@ impl Answers {
     /// time, are not; or if one part is throttled far more than the rest.
     pub(super) fn divide(&self) -> Option<Division> {
         let throttles = self.0.iter().filter(|answer| answer.throttled).count();
-        if self.0.len() < TELLING || throttles < THROTTLES {
+        if self.0.len() < STRETCH * STRETCHES || throttles < THROTTLES {
             return None;
         }
         let mut by_key: Vec<(usize, &Answer)> = self.0.iter().enumerate().collect();
@@ -66,23 +75,28 @@ impl Answers {
     }
 }
 
-/// The throttled part of the answers that came between the first and the last of `times`, outside of
-/// them; and how many those are.
-#[allow(clippy::cast_precision_loss, reason = "hundreds")]
-fn meanwhile(all: &[(usize, &Answer)], inside: std::ops::Range<usize>) -> (f64, usize) {
-    let times = || all[inside.clone()].iter().map(|(time, _)| *time);
-    let (Some(first), Some(last)) = (times().min(), times().max()) else { return (0.0, 0) };
-    let outside =
-        all.iter().enumerate().filter(|(at, (time, _))| !inside.contains(at) && (first..=last).contains(time));
-    let (mut count, mut throttled) = (0, 0);
-    for (_, (_, answer)) in outside {
-        count += 1;
-        throttled += usize::from(answer.throttled);
+/// How the answers inside a row of keys compare with the others of the same time: in how many stretches of
+/// time both were there and some were throttled, and in how many of those the inside was throttled less,
+/// and more.
+fn compare(all: &[(usize, &Answer)], inside: &Range<usize>) -> (usize, usize, usize) {
+    let mut stretches = vec![[(0_u32, 0_u32); 2]; REMEMBERED / STRETCH + 1];
+    for (at, (time, answer)) in all.iter().enumerate() {
+        let (count, throttled) = &mut stretches[time / STRETCH][usize::from(inside.contains(&at))];
+        *count += 1;
+        *throttled += u32::from(answer.throttled);
     }
-    (if count > 0 { throttled as f64 / count as f64 } else { 0.0 }, count)
+    let both =
+        stretches.iter().filter(|[outside, inside]| outside.0 >= FEW && inside.0 >= FEW && outside.1 + inside.1 > 0);
+    let mut told = (0, 0, 0);
+    for [outside, inside] in both {
+        let (less, more) = (inside.1 * outside.0, outside.1 * inside.0);
+        told = (told.0 + 1, told.1 + usize::from(less < more), told.2 + usize::from(less > more));
+    }
+    told
 }
 
-/// The longest row of keys without a throttle, if that is no chance.
+/// The longest row of keys without a throttle, if the others are throttled in nearly every stretch of time
+/// in which there are both.
 fn calm(by_key: &[(usize, &Answer)]) -> Option<Division> {
     let (mut longest, mut begin) = (0..0, 0);
     for end in 0..=by_key.len() {
@@ -93,9 +107,8 @@ fn calm(by_key: &[(usize, &Answer)]) -> Option<Division> {
             begin = end + 1;
         }
     }
-    let (elsewhere, count) = meanwhile(by_key, longest.clone());
-    let is_chance = (1.0 - elsewhere).powi(i32::try_from(longest.len()).unwrap_or(i32::MAX)) > BY_CHANCE;
-    if count < THROTTLES || elsewhere < HOT || is_chance {
+    let (stretches, less, _) = compare(by_key, &longest);
+    if stretches < STRETCHES || less < stretches {
         return None;
     }
     let key = |at: usize| by_key[at].1.key.to_string();
@@ -115,29 +128,30 @@ fn calm(by_key: &[(usize, &Answer)]) -> Option<Division> {
     Some(Division { cuts: start.into_iter().chain(end).collect(), parts })
 }
 
-/// The place where the keys before and behind it differ most in how often they are throttled.
+/// The place where the keys before and behind it differ most in how often they are throttled, if they do
+/// so all the time.
 #[allow(clippy::cast_precision_loss, reason = "hundreds")]
 fn uneven(by_key: &[(usize, &Answer)]) -> Option<Division> {
     let all = by_key.len();
-    let least = TELLING / 2;
     let total = by_key.iter().filter(|(_, answer)| answer.throttled).count() as f64;
-    let (mut before, mut best) = (0.0, (4.0, None));
+    let (mut before, mut best) = (0.0, (SURE, None));
     for (at, (_, answer)) in by_key.iter().enumerate() {
         let (low, high) = (at as f64, (all - at) as f64);
-        if at >= least && all - at >= least && by_key[at - 1].1.key < answer.key {
+        if at >= TELLING && all - at >= TELLING && by_key[at - 1].1.key < answer.key {
             let (left, right) = (before / low, (total - before) / high);
             let mean = total / all as f64;
             let score = (left - right).abs() / (mean * (1.0 - mean) * (1.0 / low + 1.0 / high)).sqrt().max(1e-9);
-            let (most, fewest) = (left.max(right), left.min(right));
-            // At the same time: a limit that changed divides times, and not keys.
-            let same_time = meanwhile(by_key, 0..at).1 >= least && meanwhile(by_key, at..all).1 >= least;
-            if score > best.0 && most > 3.0 * fewest && most > HOT && same_time {
+            if score > best.0 && left.max(right) > FAR * left.min(right) {
                 best = (score, Some(at));
             }
         }
         before += f64::from(u8::from(answer.throttled));
     }
     let at = best.1?;
+    let (stretches, less, more) = compare(by_key, &(0..at));
+    if stretches < STRETCHES || less.max(more) * 10 < stretches * 9 {
+        return None;
+    }
     let (low, high) = (accepted(&by_key[..at]), accepted(&by_key[at..]));
     let sum = (low + high).max(1.0);
     Some(Division { cuts: vec![by_key[at].1.key.to_string()], parts: vec![Some(low / sum), Some(high / sum)] })
