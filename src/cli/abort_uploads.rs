@@ -8,11 +8,12 @@ use super::ends::StoreArgs;
 use super::exit::Exit;
 use super::flags::{ConcurrencyArgs, RequestArgs, ShownArgs};
 use super::machine::{fit_open_files, runtime, watch_signals};
+use super::policy::{Needed, Reached};
 use super::report_error;
 use super::tell::print;
 use crate::job::{Finished, Signal, Stop};
 use crate::model::{Class, Error, Location, Operation, RequestError, Target, escape_key, now, parse_age};
-use crate::op::AbortUploads;
+use crate::op::{AbortUploads, allow_abort_uploads};
 use crate::pace::Pacer;
 use crate::report::{Status, Summary, Terminal};
 use crate::store::{End, OpenUpload};
@@ -54,6 +55,14 @@ pub(super) struct AbortUploadsArgs {
 impl AbortUploadsArgs {
     pub(super) fn verbosity(&self) -> u8 {
         self.shown.verbose
+    }
+
+    /// The policy that it needs.
+    pub(super) async fn needed(&self) -> Result<Needed, Error> {
+        let location = Location::parse(&self.prefix, true).map_err(Error::Usage)?;
+        let party = Reached::new(self.store.config()).await.party(&location.bucket);
+        let policies = allow_abort_uploads(&location, self.dry_run, &party).filter(|_| !party.unsigned);
+        Ok(Needed { policies, notes: Vec::new() })
     }
 }
 

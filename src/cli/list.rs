@@ -13,12 +13,13 @@ use super::ends::{StoreArgs, check_objects};
 use super::exit::Exit;
 use super::flags::{PlaceArgs, RequestArgs, ShownArgs, list_concurrency};
 use super::machine::{fit_open_files, runtime, watch_signals};
+use super::policy::{Needed, Reached};
 use super::report_error;
 use super::tell::{print, tell};
 use crate::job::{Finished, Listed, Listing, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target, refuse_overlaps};
-use crate::op::partition;
+use crate::op::{allow_list, partition};
 use crate::pace::Pacer;
 use crate::report::{Added, Format, Output, Recorded, Report, Terminal};
 use crate::source::Source;
@@ -136,6 +137,16 @@ impl ListVerbArgs {
     fn place(&self) -> Result<Place, Error> {
         let kept = self.output().is_some_and(|path| !path.exists() || path.is_file());
         if kept || self.place.checkpoint.is_some() { self.place.place() } else { Ok(Place::Nowhere) }
+    }
+
+    /// The policy that it needs.
+    pub(super) async fn needed(&self) -> Result<Needed, Error> {
+        let parse = |text: &String| Location::parse(text, self.no_glob).map_err(Error::Usage);
+        let sources = self.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        refuse_overlaps(&sources)?;
+        self.chosen.filter()?;
+        let party = Reached::new(self.store.config()).await.party(&sources[0].bucket);
+        Ok(Needed { policies: allow_list(&sources, &party).filter(|_| !party.unsigned), notes: Vec::new() })
     }
 
     /// What makes another run the same job.

@@ -2,21 +2,24 @@
 
 mod abort_uploads;
 mod chosen;
+mod completions;
 mod copy;
 mod ends;
+mod environment;
 mod exit;
 mod flags;
 mod hints;
 mod jobs;
 mod list;
 mod machine;
+mod policy;
 mod tell;
 mod written;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -24,6 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::model::Error;
 use crate::report::Terminal;
+use environment::CommandLine;
 use exit::Exit;
 
 /// Copy objects in bulk between S3 buckets, resumably
@@ -45,12 +49,25 @@ enum Verb {
     List(Box<list::ListVerbArgs>),
     AbortUploads(abort_uploads::AbortUploadsArgs),
     Jobs(jobs::JobsArgs),
+    Policy(policy::PolicyArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// The command line that there is.
+fn command() -> Command {
+    environment::explain(Cli::command())
 }
 
 /// Runs the command line `args`, the program's name first, and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let cli = match Cli::try_parse_from(&args) {
+    let command = command();
+    let terminal = Terminal::default();
+    let line = CommandLine::new(&command, args.into_iter().collect(), |name| std::env::var_os(name));
+    let mut line = match line {
+        Ok(line) => line,
+        Err(error) => return report_error(&error, &terminal).into(),
+    };
+    let cli = match line.parse(&command).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; that nobody reads them is none either.
@@ -58,23 +75,32 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
-    let terminal = Terminal::default();
-    let exit = match cli.verb {
+    let exit = run(cli.verb, &line.again(), &terminal);
+    if exit == Exit::Usage && !line.variables().is_empty() {
+        terminal.line(&format!("set in the environment: {}", line.variables().join(", ")));
+    }
+    exit.into()
+}
+
+/// Runs the verb. `again` is the command to be typed again, for the hints.
+fn run(verb: Verb, again: &[OsString], terminal: &Terminal) -> Exit {
+    match verb {
         Verb::Copy(copy) => {
-            log(copy.verbosity(), &terminal);
-            copy::run(*copy, &args, &terminal)
+            log(copy.verbosity(), terminal);
+            copy::run(*copy, again, terminal)
         }
         Verb::List(list) => {
-            log(list.verbosity(), &terminal);
-            list::run(&list, &args, &terminal)
+            log(list.verbosity(), terminal);
+            list::run(&list, again, terminal)
         }
         Verb::AbortUploads(uploads) => {
-            log(uploads.verbosity(), &terminal);
-            abort_uploads::run(&uploads, &terminal)
+            log(uploads.verbosity(), terminal);
+            abort_uploads::run(&uploads, terminal)
         }
-        Verb::Jobs(jobs) => jobs::run(&jobs, &terminal),
-    };
-    exit.into()
+        Verb::Jobs(jobs) => jobs::run(&jobs, terminal),
+        Verb::Policy(policy) => policy::run(&policy, terminal),
+        Verb::Completions(completions) => completions::run(&completions, terminal),
+    }
 }
 
 /// The log of this program only: other crates' logs may hold what must not be shown.
