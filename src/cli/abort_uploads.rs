@@ -101,7 +101,7 @@ async fn abort(args: &AbortUploadsArgs, stop: &Stop, terminal: &Terminal) -> Res
     summary.dry_run = args.dry_run;
     let each = |upload: &OpenUpload, aborted| count(&mut summary, &location.bucket, upload, aborted, args, terminal);
     let ended = work.run(&bucket, each).await;
-    summary.take_requests(pacer.stats());
+    summary.take_requests(&pacer);
     summary.elapsed_s = started.elapsed().as_secs_f64();
     let error =
         ended.err().filter(|error| error.class != Class::Interrupted).map(|error| unworkable(&args.prefix, &error));

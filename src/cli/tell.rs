@@ -44,6 +44,9 @@ pub(super) fn tell(
         Status::Interrupted if summary.checkpoint.is_none() && summary.listed == 0 => {
             terminal.line("interrupted before anything was begun");
         }
+        Status::Interrupted if summary.too_many_failures => {
+            tell_resume("ended early, more objects failed than --max-failures allows", typed, summary, terminal);
+        }
         Status::Interrupted => tell_resume("interrupted", typed, summary, terminal),
         Status::Failed => {
             if let Some(error) = &finished.error {

@@ -96,7 +96,7 @@ impl Listing {
         };
         run.count(&mut summary);
         summary.resumed = run.resumed;
-        summary.take_requests(pacer.stats());
+        summary.take_requests(&pacer);
         summary.elapsed_s = started.elapsed().as_secs_f64();
         summary.error = error.as_ref().map(Error::to_string);
         Listed { finished: Finished { summary, signal, error }, sums: run.journal.sums().clone(), closed: run.closed }

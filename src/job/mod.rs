@@ -141,16 +141,17 @@ impl Job {
         summary.filtered = counts.filtered;
         summary.count(counts.listed, &counts.tally);
         summary.probes = run.probes();
+        summary.too_many_failures = run.has_too_many_failures() && run.is_unfinished();
         let signal = stop.signal().filter(|_| run.is_unfinished());
         summary.status = match (&error, signal) {
             (Some(_), _) => Status::Failed,
             (None, Some(_)) => Status::Interrupted,
-            (None, None) if run.has_too_many_failures() && run.is_unfinished() => Status::Interrupted,
+            (None, None) if summary.too_many_failures => Status::Interrupted,
             (None, None) if failures_left > 0 => Status::Partial,
             (None, None) => Status::Complete,
         };
         summary.resumed = run.resumed();
-        summary.take_requests(pacer.stats());
+        summary.take_requests(&pacer);
         summary.elapsed_s = started.elapsed().as_secs_f64();
         summary.failures = run.failures_path();
         summary.receipt = run.receipt_path();
