@@ -85,9 +85,36 @@ struct Arguments {
     ///
     /// The operation is named as S3 names it, or `any`. The kinds are slow-down,
     /// too-many-requests, internal-error, service-unavailable, reset-before, reset-after,
-    /// error-in-200, empty-200, malformed-xml, cut-xml, truncated, corrupted and corrupted-request.
+    /// error-in-200, empty-200, malformed-xml, cut-xml, truncated, corrupted, corrupted-request and hang (five
+    /// minutes of silence).
     #[arg(long = "fault", value_name = "OPERATION:KIND:PROBABILITY")]
     faults: Vec<RandomFault>,
+
+    /// Answer what is above so many requests a second with 503 SlowDown, such as CopyObject:1000, or
+    /// CopyObject:1000:logs/ for keys that begin so; may be given several times
+    #[arg(long = "limit", value_name = "OPERATION:RATE[:PREFIX]")]
+    limits: Vec<Limit>,
+}
+
+/// A limit as it is typed.
+#[derive(Clone, Debug)]
+struct Limit {
+    operation: Option<Operation>,
+    rate: f64,
+    key_prefix: Option<String>,
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Limit, String> {
+        let mut parts = text.splitn(3, ':');
+        let (Some(operation), Some(rate)) = (parts.next(), parts.next()) else {
+            return Err("a limit is OPERATION:RATE or OPERATION:RATE:PREFIX".to_owned());
+        };
+        let rate = rate.parse().ok().filter(|rate| *rate > 0.0).ok_or("a rate is a number above 0")?;
+        Ok(Limit { operation: operation_named(operation)?, rate, key_prefix: parts.next().map(str::to_owned) })
+    }
 }
 
 /// Many keys as they are typed.
@@ -163,6 +190,7 @@ fn fault_named(name: &str) -> Result<Fault, String> {
         "truncated" => Fault::Truncated,
         "corrupted" => Fault::Corrupted,
         "corrupted-request" => Fault::CorruptedRequest,
+        "hang" => Fault::Hang(Duration::from_secs(300)),
         _ => return Err(format!("no fault is named {name:?}")),
     })
 }
@@ -205,6 +233,9 @@ fn main() -> io::Result<()> {
     for RandomFault { operation, fault, probability } in arguments.faults {
         let when = When::Probability(probability);
         server.faults().add(Rule { operation, when, ..Rule::always(fault) });
+    }
+    for Limit { operation, rate, key_prefix } in arguments.limits {
+        server.faults().add(Rule { operation, key_prefix, when: When::Above(rate), ..Rule::always(Fault::SlowDown) });
     }
     println!("{}", server.endpoint());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

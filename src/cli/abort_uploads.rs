@@ -8,12 +8,13 @@ use super::ends::StoreArgs;
 use super::exit::Exit;
 use super::flags::{ConcurrencyArgs, RequestArgs, ShownArgs};
 use super::machine::{fit_open_files, runtime, watch_signals};
+use super::policy::{Needed, Reached};
 use super::report_error;
 use super::tell::print;
 use crate::job::{Finished, Signal, Stop};
 use crate::model::{Class, Error, Location, Operation, RequestError, Target, escape_key, now, parse_age};
-use crate::op::AbortUploads;
-use crate::pace::{Pacer, RetryPolicy};
+use crate::op::{AbortUploads, allow_abort_uploads};
+use crate::pace::Pacer;
 use crate::report::{Status, Summary, Terminal};
 use crate::store::{End, OpenUpload};
 
@@ -56,6 +57,14 @@ impl AbortUploadsArgs {
     pub(super) fn shown(&self) -> &ShownArgs {
         &self.shown
     }
+
+    /// The policy that it needs.
+    pub(super) async fn needed(&self) -> Result<Needed, Error> {
+        let location = Location::parse(&self.prefix, true).map_err(Error::Usage)?;
+        let party = Reached::new(self.store.config()).await.party(&location.bucket);
+        let policies = allow_abort_uploads(&location, self.dry_run, &party).filter(|_| !party.unsigned);
+        Ok(Needed { policies, notes: Vec::new() })
+    }
 }
 
 /// Runs the verb.
@@ -79,8 +88,7 @@ async fn abort(args: &AbortUploadsArgs, stop: &Stop, terminal: &Terminal) -> Res
     let started = Instant::now();
     let location = Location::parse(&args.prefix, true).map_err(Error::Usage)?;
     let concurrency = fit_open_files(args.at_once.concurrency);
-    let retry = RetryPolicy { attempts: args.requests.attempts };
-    let pacer = Pacer::new(concurrency, retry, args.requests.request_timeout, stop.token.clone());
+    let pacer = Pacer::new(args.requests.bounds(concurrency, None), stop.token.clone());
     let bucket = End::load("", args.store.config()).await?.bucket(&location.bucket, &pacer).await?;
     let age = args.older_than.and_then(|age| i64::try_from(age.as_secs()).ok());
     let work = AbortUploads {
@@ -94,7 +102,7 @@ async fn abort(args: &AbortUploadsArgs, stop: &Stop, terminal: &Terminal) -> Res
     summary.dry_run = args.dry_run;
     let each = |upload: &OpenUpload, aborted| count(&mut summary, &location.bucket, upload, aborted, args, terminal);
     let ended = work.run(&bucket, each).await;
-    summary.take_requests(pacer.stats());
+    summary.take_requests(&pacer);
     summary.elapsed_s = started.elapsed().as_secs_f64();
     let error =
         ended.err().filter(|error| error.class != Class::Interrupted).map(|error| unworkable(&args.prefix, &error));

@@ -12,6 +12,7 @@ use super::ends::{EndArgs, Open, Opened, check_objects, side};
 use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::machine::{fit_open_files, runtime, watch_signals};
+use super::policy::{Needed, Reached};
 use super::report_error;
 use super::tell::tell;
 use super::unattended::{Unattended, UnattendedArgs};
@@ -19,8 +20,8 @@ use super::written::{KeepArgs, PartArgs, WriteArgs};
 use crate::job::{Finished, Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target, escape_key, map_sources};
-use crate::op::{Copy, CopySettings, DryRun, Via, partition, same_store};
-use crate::pace::{ByteBudget, Pacer, RetryPolicy};
+use crate::op::{Copy, CopyNeeds, CopySettings, DryRun, Via, allow_copy, choose, partition, same_store};
+use crate::pace::{ByteBudget, Pacer};
 use crate::report::{FailuresFile, ReceiptFile, Report, Terminal};
 use crate::store::{Bucket, End, PageRequest};
 
@@ -120,6 +121,37 @@ impl CopyArgs {
         }
     }
 
+    /// The policies that it needs.
+    pub(super) async fn needed(&self) -> Result<Needed, Error> {
+        let parse = |text: &String| Location::parse(text, self.no_glob).map_err(Error::Usage);
+        let sources = self.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let dest = parse(&self.dest)?;
+        self.chosen.filter()?;
+        check_version(self, &sources)?;
+        let (source_end, dest_end) = (Reached::new(self.ends.source()).await, Reached::new(self.ends.dest()).await);
+        let (from, to) = (source_end.side(), dest_end.side());
+        let needs = CopyNeeds {
+            mappings: map_sources(&sources, &dest, same_store(from, to))?,
+            source: source_end.party(&sources[0].bucket),
+            dest: dest_end.party(&dest.bucket),
+            way: choose(self.via(), from, to),
+            wants: self.written.wants()?,
+            keep: self.keep.keep(),
+            of_version: self.version_id.is_some(),
+            dry_run: self.dry_run,
+            looks_first: !self.shown.quiet && !self.keep.keep().looks_beside(),
+            resumes: !self.checkpoint.place.no_checkpoint,
+            one_identity: !self.ends.source_has_own_credentials() && same_store(from, to),
+            to: dest,
+            sources,
+        };
+        let kms = (!self.dry_run && !self.shown.quiet).then_some(
+            "not in it: kms:Decrypt for objects of the source that are encrypted with KMS keys of your own, and \
+             kms:GenerateDataKey and kms:Decrypt where the destination's default encryption is with one",
+        );
+        Ok(Needed { policies: allow_copy(&needs), notes: kms.into_iter().collect() })
+    }
+
     /// What makes another run the same job: what was typed, and the stores that it means.
     fn identity(&self, sources: &[Location], dest: &Location, ends: (&End, &End)) -> JobIdentity {
         let mut options = BTreeMap::new();
@@ -215,8 +247,7 @@ async fn prepare(
     [&source_end, &dest_end].into_iter().for_each(|end| end.name_job(&identity.short_name()));
     unattended.name_job(identity.short_name());
 
-    let retry = RetryPolicy { attempts: args.speed.requests.attempts };
-    let pacer = Pacer::new(concurrency, retry, args.speed.requests.request_timeout, stop.token.clone());
+    let pacer = Pacer::new(args.speed.requests.bounds(concurrency, args.speed.bandwidth), stop.token.clone());
     let open = Open {
         source: &source_end,
         dest: &dest_end,
@@ -274,7 +305,8 @@ async fn prepare(
             resumed.done
         ));
     }
-    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency };
+    let max_failures = args.checkpoint.max_failures;
+    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
     let stop = stop.clone();
     Ok((Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
 }

@@ -74,6 +74,7 @@ impl From<&Finished> for Exit {
             (Some(error), _, _) => error.into(),
             (None, Some(signal), _) => signal.into(),
             (None, None, Status::Complete) => Self::Done,
+            // Interrupted by a limit that was typed: work is left.
             (None, None, Status::Partial | Status::Interrupted) => Self::SomeFailed,
             (None, None, Status::Failed) => Self::Internal,
         }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::machine::state_folder;
 use crate::journal::{Mode, Place};
 use crate::model::{Error, parse_duration, parse_size};
+use crate::pace::{Bounds, RetryPolicy};
 use crate::report::{LogFormat, Show};
 
 #[derive(Debug, Args)]
@@ -17,9 +18,36 @@ pub(super) struct RequestArgs {
     /// How often a request is sent before its object fails
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) attempts: u32,
-    /// How long a request may take before it is sent again; its bytes add to it
+    /// The longest a request may take before it is sent again; its bytes add to it. One that takes
+    /// far longer than is usual in this run is given up before that
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = parse_duration)]
     pub(super) request_timeout: Duration,
+    /// How long a request is tried in all before its object fails
+    #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) retry_for: Duration,
+    /// Requests a second at most [default: what the store bears]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(super) max_rps: Option<f64>,
+}
+
+impl RequestArgs {
+    /// How fast a run may be.
+    pub(super) fn bounds(&self, concurrency: usize, bandwidth: Option<u64>) -> Bounds {
+        Bounds {
+            concurrency,
+            retry: RetryPolicy { attempts: self.attempts, patience: self.retry_for },
+            request_timeout: self.request_timeout,
+            max_rps: self.max_rps,
+            bandwidth,
+        }
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
+        _ => Err("it must be a number of requests a second, above 0".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +71,9 @@ pub(super) struct SpeedArgs {
     /// Memory for objects that go through this machine
     #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = parse_memory)]
     pub(super) memory: u64,
+    /// Bytes a second that are read by this machine at most, as 50MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bandwidth)]
+    pub(super) bandwidth: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +101,9 @@ pub(super) struct CheckpointArgs {
     /// Only what failed in the last run that reached its end
     #[arg(long, conflicts_with_all = ["restart", "no_checkpoint", "dry_run"])]
     pub(super) retry_failed: bool,
+    /// End the run once more objects than this have failed
+    #[arg(long, value_name = "N")]
+    pub(super) max_failures: Option<u64>,
     /// File of the failures, JSON lines [default: beside the checkpoint]
     #[arg(long, value_name = "FILE")]
     pub(super) failures: Option<PathBuf>,
@@ -116,6 +150,13 @@ pub(super) fn list_concurrency(text: &str) -> Result<usize, String> {
 
 fn parse_memory(text: &str) -> Result<u64, String> {
     match parse_size(text)? {
+        0 => Err("it must be more than nothing".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+fn parse_bandwidth(text: &str) -> Result<u64, String> {
+    match parse_size(text.strip_suffix("/s").unwrap_or(text))? {
         0 => Err("it must be more than nothing".to_owned()),
         bytes => Ok(bytes),
     }

@@ -13,14 +13,15 @@ use super::ends::{StoreArgs, check_objects};
 use super::exit::Exit;
 use super::flags::{PlaceArgs, RequestArgs, ShownArgs, list_concurrency};
 use super::machine::{fit_open_files, runtime, watch_signals};
+use super::policy::{Needed, Reached};
 use super::report_error;
 use super::tell::{print, tell};
 use super::unattended::{Unattended, UnattendedArgs};
 use crate::job::{Finished, Listed, Listing, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target, refuse_overlaps};
-use crate::op::partition;
-use crate::pace::{Pacer, RetryPolicy};
+use crate::op::{allow_list, partition};
+use crate::pace::Pacer;
 use crate::report::{Added, Format, Output, Recorded, Report, Status, Terminal};
 use crate::source::Source;
 use crate::store::{Bucket, End};
@@ -142,6 +143,16 @@ impl ListVerbArgs {
         if kept || self.place.checkpoint.is_some() { self.place.place() } else { Ok(Place::Nowhere) }
     }
 
+    /// The policy that it needs.
+    pub(super) async fn needed(&self) -> Result<Needed, Error> {
+        let parse = |text: &String| Location::parse(text, self.no_glob).map_err(Error::Usage);
+        let sources = self.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        refuse_overlaps(&sources)?;
+        self.chosen.filter()?;
+        let party = Reached::new(self.store.config()).await.party(&sources[0].bucket);
+        Ok(Needed { policies: allow_list(&sources, &party).filter(|_| !party.unsigned), notes: Vec::new() })
+    }
+
     /// What makes another run the same job.
     fn identity(&self, sources: &[Location], end: &End) -> JobIdentity {
         let mut options = BTreeMap::new();
@@ -243,8 +254,7 @@ async fn prepare(
     let identity = args.identity(&locations, &end);
     end.name_job(&identity.short_name());
     unattended.name_job(identity.short_name());
-    let retry = RetryPolicy { attempts: args.requests.attempts };
-    let pacer = Pacer::new(concurrency, retry, args.requests.request_timeout, stop.token.clone());
+    let pacer = Pacer::new(args.requests.bounds(concurrency, None), stop.token.clone());
     let mut sources = open(&end, locations, &pacer).await?;
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));

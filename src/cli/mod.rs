@@ -2,14 +2,17 @@
 
 mod abort_uploads;
 mod chosen;
+mod completions;
 mod copy;
 mod ends;
+mod environment;
 mod exit;
 mod flags;
 mod hints;
 mod jobs;
 mod list;
 mod machine;
+mod policy;
 mod tell;
 mod unattended;
 mod written;
@@ -17,7 +20,7 @@ mod written;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -25,6 +28,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::model::Error;
 use crate::report::{JsonLog, LogFormat, Terminal};
+use environment::CommandLine;
 use exit::Exit;
 use flags::ShownArgs;
 
@@ -48,12 +52,37 @@ enum Verb {
     List(Box<list::ListVerbArgs>),
     AbortUploads(abort_uploads::AbortUploadsArgs),
     Jobs(jobs::JobsArgs),
+    Policy(policy::PolicyArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+impl Verb {
+    /// What was said of what is shown, where that can be said.
+    fn shown(&self) -> Option<&ShownArgs> {
+        match self {
+            Self::Copy(copy) => Some(copy.shown()),
+            Self::List(list) => Some(list.shown()),
+            Self::AbortUploads(uploads) => Some(uploads.shown()),
+            Self::Jobs(_) | Self::Policy(_) | Self::Completions(_) => None,
+        }
+    }
+}
+
+/// The command line that there is.
+fn command() -> Command {
+    environment::explain(Cli::command())
 }
 
 /// Runs the command line `args`, the program's name first, and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let cli = match Cli::try_parse_from(&args) {
+    let command = command();
+    let terminal = Terminal::default();
+    let line = CommandLine::new(&command, args.into_iter().collect(), |name| std::env::var_os(name));
+    let mut line = match line {
+        Ok(line) => line,
+        Err(error) => return report_error(&error, &terminal).into(),
+    };
+    let cli = match line.parse(&command).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; that nobody reads them is none either.
@@ -61,22 +90,24 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
-    let exit = match cli.verb {
-        Verb::Copy(copy) => {
-            let terminal = log(copy.shown());
-            copy::run(*copy, &args, &terminal)
-        }
-        Verb::List(list) => {
-            let terminal = log(list.shown());
-            list::run(&list, &args, &terminal)
-        }
-        Verb::AbortUploads(uploads) => {
-            let terminal = log(uploads.shown());
-            abort_uploads::run(&uploads, &terminal)
-        }
-        Verb::Jobs(jobs) => jobs::run(&jobs, &Terminal::default()),
-    };
+    let terminal = cli.verb.shown().map_or(terminal, log);
+    let exit = run(cli.verb, &line.again(), &terminal);
+    if exit == Exit::Usage && !line.variables().is_empty() {
+        terminal.line(&format!("set in the environment: {}", line.variables().join(", ")));
+    }
     exit.into()
+}
+
+/// Runs the verb. `again` is the command to be typed again, for the hints.
+fn run(verb: Verb, again: &[OsString], terminal: &Terminal) -> Exit {
+    match verb {
+        Verb::Copy(copy) => copy::run(*copy, again, terminal),
+        Verb::List(list) => list::run(&list, again, terminal),
+        Verb::AbortUploads(uploads) => abort_uploads::run(&uploads, terminal),
+        Verb::Jobs(jobs) => jobs::run(&jobs, terminal),
+        Verb::Policy(policy) => policy::run(&policy, terminal),
+        Verb::Completions(completions) => completions::run(&completions, terminal),
+    }
 }
 
 /// Where lines go, and the log with them: that of this program only, since other crates' logs may

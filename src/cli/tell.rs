@@ -44,6 +44,9 @@ pub(super) fn tell(
         Status::Interrupted if summary.checkpoint.is_none() && summary.listed == 0 => {
             terminal.warn("interrupted before anything was begun");
         }
+        Status::Interrupted if summary.too_many_failures => {
+            tell_resume("ended early, more objects failed than --max-failures allows", typed, summary, terminal);
+        }
         Status::Interrupted => {
             let how = if finished.signal.is_some() { "interrupted" } else { "the time is up, and work is left" };
             tell_resume(how, typed, summary, terminal);

@@ -1,7 +1,7 @@
 //! The one task that hands items out, takes their outcomes in, and owns the journal, the counts
 //! and the report. At most twice the concurrency of items is open at once.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::{Breaker, Broken};
 use super::feed::{Feed, Heard};
+use super::ready::Ready;
 use super::sync::Syncer;
 use super::{Job, Limits, unlistable};
 use crate::journal::{Ending, Journal, Ticket};
@@ -24,6 +26,10 @@ use crate::source::{Order, Yield};
 /// How often outcomes are written to the checkpoint: with the time after which an item is parked,
 /// this bounds what a kill repeats.
 const FLUSH_EVERY: Duration = Duration::from_millis(25);
+
+/// Items that may be ready at once: the ranges of a listing are bounded each, the failures of earlier runs
+/// are not.
+const MOST_READY: usize = 16_384;
 
 /// Steps of open items that may wait to be recorded.
 const STEPS: usize = 256;
@@ -58,7 +64,10 @@ pub(super) struct Dispatcher<O> {
     resumed: u64,
     retried: bool,
     /// Items that were yielded and not begun.
-    ready: VecDeque<(Ticket, Arc<Item>)>,
+    ready: Ready,
+    breaker: Breaker,
+    /// Whether more objects failed than may.
+    too_many: bool,
     open: JoinSet<Ended>,
     /// Items that an earlier run left open or closed, and that the sources may yield.
     known: HashSet<(u32, Position)>,
@@ -85,7 +94,9 @@ impl<O: Op> Dispatcher<O> {
             stop: job.stop.token,
             counts: Counts::default(),
             retried: false,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
+            breaker: Breaker::new(job.limits.max_failures),
+            too_many: false,
             open: JoinSet::new(),
             known: HashSet::new(),
             in_parts: HashMap::new(),
@@ -126,7 +137,10 @@ impl<O: Op> Dispatcher<O> {
         self.feed.plan(&mut self.journal, ranges)?;
         self.counts.listed += reopened.len() as u64;
         self.known = self.journal.known_items();
-        self.ready = reopened.into_iter().map(|item| (Ticket::Reopened, Arc::new(item))).collect();
+        self.ready = Ready::default();
+        for item in reopened {
+            self.ready.push(None, (Ticket::Reopened, Arc::new(item)));
+        }
         let mut tick = tokio::time::interval(FLUSH_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_drained() {
@@ -135,7 +149,7 @@ impl<O: Op> Dispatcher<O> {
                 self.feed.begin_listers(&mut self.journal, 0)?;
                 self.begin_items();
             }
-            let room = !stopping && self.ready.is_empty();
+            let room = !stopping && self.ready.len() < MOST_READY;
             // Every arm is cancel-safe: a dropped branch has taken nothing.
             tokio::select! {
                 biased;
@@ -163,8 +177,11 @@ impl<O: Op> Dispatcher<O> {
 
     fn begin_items(&mut self) {
         while self.open.len() < 2 * self.limits.concurrency {
-            let Some((ticket, item)) = self.ready.pop_front() else { break };
             let op = Arc::clone(&self.op);
+            let Some((range, (ticket, item))) = self.ready.pop(|item| op.must_wait(item)) else { break };
+            if let Some(range) = range {
+                self.feed.begun(range, 1);
+            }
             let steps = Steps::new(ticket, Arc::clone(&item), self.steps.0.clone(), self.journal.is_kept());
             self.open.spawn(async move {
                 let outcome = op.run(&item, &steps).await;
@@ -186,12 +203,13 @@ impl<O: Op> Dispatcher<O> {
             Yield::Items { range, items, filtered, through } => {
                 for item in items {
                     if !self.known.is_empty() && self.known.remove(&(item.source, item.position())) {
+                        self.feed.begun(range, 1);
                         continue;
                     }
                     self.counts.listed += 1;
                     let item = Arc::new(item);
                     let ticket = self.journal.emit(range, &item)?;
-                    self.ready.push_back((ticket, item));
+                    self.ready.push(Some(range), (ticket, item));
                 }
                 self.counts.listed += filtered;
                 self.counts.filtered += filtered;
@@ -220,6 +238,16 @@ impl<O: Op> Dispatcher<O> {
         self.counts.tally.count(&outcome);
         if !self.in_parts.is_empty() {
             self.in_parts.remove(&(item.source, item.position()));
+        }
+        match self.breaker.ended(&outcome) {
+            Some(Broken::Alike(words)) => self.fail(Error::Unworkable(format!(
+                "the run ends before it fails on: {words}; mend that, then the same command goes on"
+            ))),
+            Some(Broken::TooMany(_)) => {
+                self.too_many = true;
+                self.stop.cancel();
+            }
+            None => {}
         }
         match &mut outcome {
             Outcome::Interrupted => return,
@@ -363,6 +391,11 @@ impl<O: Op> Dispatcher<O> {
         let selected = self.counts.listed - self.counts.filtered;
         let left = !self.feed.is_exhausted() || selected > self.counts.tally.ended();
         self.stop.is_cancelled() && (left || self.journal.failures_to_retry().is_some())
+    }
+
+    /// Whether it ended because more objects failed than may.
+    pub(super) fn has_too_many_failures(&self) -> bool {
+        self.too_many
     }
 
     pub(super) fn counts(&self) -> &Counts {

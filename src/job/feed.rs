@@ -19,6 +19,12 @@ const FEED: usize = 32;
 /// many pages, for each range that is listed at once, are in memory at most.
 const AHEAD: u64 = 8;
 
+/// Items that a range may yield before they are begun, where so many ranges are listed at once: at least
+/// a few messages.
+fn room(ranges: usize) -> usize {
+    (6_400 / ranges.max(1)).max(200)
+}
+
 /// The ranges of a job, as they are listed.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -109,7 +115,7 @@ impl Feed {
         }
         let source = self.source(&id)?;
         let ahead = if matches!(self.order, Order::First(_)) { AHEAD } else { u64::MAX };
-        let share = Share::new(source.location.path(), &range, &self.keyspace, ahead);
+        let share = Share::new(source.location.path(), &range, &self.keyspace, ahead, room(self.concurrency));
         if self.first == Some(index) {
             share.put_first();
         }
@@ -117,6 +123,13 @@ impl Feed {
         self.ids.insert(index, id);
         self.listers.spawn(source::list(source, index, range, share, sender));
         Ok(())
+    }
+
+    /// Items of a range were begun: it may yield more.
+    pub(super) fn begun(&self, range: usize, items: usize) {
+        if let Some((_, share)) = self.ids.get(&range).and_then(|id| self.shares.get(id)) {
+            share.begun(items);
+        }
     }
 
     /// The items of this range are waited for: nothing holds it back any more.

@@ -97,7 +97,7 @@ impl Listing {
         };
         run.count(&mut summary);
         summary.resumed = run.resumed;
-        summary.take_requests(pacer.stats());
+        summary.take_requests(&pacer);
         summary.elapsed_s = started.elapsed().as_secs_f64();
         summary.error = error.as_ref().map(Error::to_string);
         Listed { finished: Finished { summary, signal, error }, sums: run.journal.sums().clone(), closed: run.closed }
@@ -325,6 +325,7 @@ impl Run {
     fn on_yield(&mut self, yielded: Yield) -> Result<(), Error> {
         match yielded {
             Yield::Items { range, items, filtered, through } => {
+                self.feed.begun(range, items.len());
                 self.listed += items.len() as u64 + filtered;
                 self.filtered += filtered;
                 let mut chunk = self.render(range, items, through)?;

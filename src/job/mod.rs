@@ -4,10 +4,12 @@
 //! A job is a list of passes over its ranges: the work itself, then, in a run that resumes or
 //! retries, the failures of earlier runs.
 
+mod breaker;
 mod dispatch;
 mod feed;
 mod in_order;
 mod listing;
+mod ready;
 mod sync;
 mod writer;
 
@@ -76,6 +78,8 @@ pub struct Limits {
     pub concurrency: usize,
     /// Ranges that are listed at once.
     pub list_concurrency: usize,
+    /// Objects that may fail; one more ends the run.
+    pub max_failures: Option<u64>,
 }
 
 /// A job that is ready to run.
@@ -149,16 +153,18 @@ impl Job {
         summary.filtered = counts.filtered;
         summary.count(counts.listed, &counts.tally);
         summary.probes = run.probes();
+        summary.too_many_failures = run.has_too_many_failures() && run.is_unfinished();
         let interrupted = stop.was_asked() && run.is_unfinished();
         let signal = stop.signal().filter(|_| interrupted);
         summary.status = match (&error, interrupted) {
             (Some(_), _) => Status::Failed,
             (None, true) => Status::Interrupted,
+            (None, false) if summary.too_many_failures => Status::Interrupted,
             (None, false) if failures_left > 0 => Status::Partial,
             (None, false) => Status::Complete,
         };
         summary.resumed = run.resumed();
-        summary.take_requests(pacer.stats());
+        summary.take_requests(&pacer);
         summary.elapsed_s = started.elapsed().as_secs_f64();
         summary.failures = run.failures_path();
         summary.receipt = run.receipt_path();

@@ -1,6 +1,7 @@
 //! What can go wrong: with one request, and with a whole run.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The S3 calls that s3bulk makes, by their names in the S3 API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +148,8 @@ pub struct RequestError {
     pub request_id: Option<String>,
     /// How many times the request was sent.
     pub attempts: u32,
+    /// How long the server asks to wait (`Retry-After`).
+    pub retry_after: Option<Duration>,
 }
 
 impl RequestError {
@@ -160,7 +163,22 @@ impl RequestError {
             status: None,
             request_id: None,
             attempts: 1,
+            retry_after: None,
         }
+    }
+
+    /// The code of a request that was given up because it took too long.
+    pub const LATE: &str = "RequestTimeout";
+
+    /// Whether the request was given up because it took too long.
+    pub fn is_late(&self) -> bool {
+        self.status.is_none() && self.code == Self::LATE
+    }
+
+    /// Whether it is KMS that has answered, for all keys of an account alike: its codes begin so, and S3
+    /// passes its words on.
+    pub fn is_of_kms(&self) -> bool {
+        self.code.starts_with("KMS") || self.message.contains("KMS")
     }
 
     /// Whether the object (not its bucket) is not there.

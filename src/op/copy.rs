@@ -322,6 +322,19 @@ impl Copy {
 }
 
 impl Op for Copy {
+    fn must_wait(&self, item: &Item) -> bool {
+        let pacer = self.dest.pacer();
+        if pacer.is_calm() {
+            return false;
+        }
+        let source = usize::try_from(item.source).ok().and_then(|source| self.sources.get(source));
+        source.is_some_and(|source| {
+            let dest_key = source.mapping.dest_key(&item.object.key);
+            pacer.is_crowded(source.bucket.spot(&item.object.key), false)
+                || dest_key.is_some_and(|key| pacer.is_crowded(self.dest.spot(&key), true))
+        })
+    }
+
     async fn run(&self, item: &Item, steps: &Steps) -> Outcome {
         let plan = match self.plan(item) {
             Ok(plan) => plan,

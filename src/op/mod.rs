@@ -9,6 +9,7 @@ mod fallback;
 mod left_alone;
 mod multipart;
 mod parts;
+mod policy;
 mod resume;
 mod route;
 mod steps;
@@ -25,6 +26,7 @@ pub use copy::{Copy, CopySettings, CopySource};
 pub use dry_run::DryRun;
 pub use existing::Keep;
 pub use parts::{LARGEST_PART, SMALLEST_PART};
+pub use policy::{CopyNeeds, Party, Policies, UNKNOWN_ACCOUNT, allow_abort_uploads, allow_copy, allow_list};
 pub use route::{Side, Via, Way, choose, partition, same_store};
 pub use steps::{Step, Steps, Told};
 pub use wants::{Preserve, Wants};
@@ -37,4 +39,9 @@ pub trait Op: Send + Sync + 'static {
     /// # Cancellation
     /// Dropping it drops the request that is under way: whether it took effect is then unknown.
     fn run(&self, item: &Item, steps: &Steps) -> impl Future<Output = Outcome> + Send;
+
+    /// Whether the store slows down requests for this item, and enough of them wait: others go first.
+    fn must_wait(&self, _item: &Item) -> bool {
+        false
+    }
 }

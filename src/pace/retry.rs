@@ -17,26 +17,34 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// When to give up on a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// How many times a request is sent at most, the first time included.
+    /// How many times a request is sent at most, the first time included, as long as the server does not
+    /// merely ask for patience.
     pub attempts: u32,
+    /// How long a request is tried in all.
+    pub patience: Duration,
 }
+
+/// Being asked to slow down may happen so many times as often: it is no fault.
+const PATIENCE: u32 = 3;
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 10 }
+        Self { attempts: 10, patience: Duration::from_secs(15 * 60) }
     }
 }
 
 impl RetryPolicy {
     /// The waits of one request.
     pub(super) fn waits(&self) -> Waits {
-        Waits { left: self.attempts.saturating_sub(1), fault: None, throttle: None }
+        let left = self.attempts.saturating_sub(1);
+        Waits { left, throttles: left.saturating_mul(PATIENCE), fault: None, throttle: None }
     }
 }
 
 /// The waits of one request: one sequence for faults, a longer one for throttles.
 pub(super) struct Waits {
     left: u32,
+    throttles: u32,
     fault: Option<ExponentialBackoff>,
     throttle: Option<ExponentialBackoff>,
 }
@@ -44,11 +52,11 @@ pub(super) struct Waits {
 impl Waits {
     /// How long to wait before the next attempt; `None` when the attempts are used up.
     pub(super) fn next(&mut self, class: Class) -> Option<Duration> {
-        self.left = self.left.checked_sub(1)?;
-        let (waits, first) = match class {
-            Class::Throttled => (&mut self.throttle, FIRST_WAIT_THROTTLE),
-            _ => (&mut self.fault, FIRST_WAIT_FAULT),
+        let (left, waits, first) = match class {
+            Class::Throttled => (&mut self.throttles, &mut self.throttle, FIRST_WAIT_THROTTLE),
+            _ => (&mut self.left, &mut self.fault, FIRST_WAIT_FAULT),
         };
+        *left = left.checked_sub(1)?;
         waits.get_or_insert_with(|| exponential(first)).next_backoff()
     }
 }
@@ -71,7 +79,7 @@ mod tests {
     fn mean(class: Class, nth: usize) -> f64 {
         let draws = 400;
         let wait = |_| {
-            let mut waits = RetryPolicy { attempts: 20 }.waits();
+            let mut waits = RetryPolicy { attempts: 20, ..RetryPolicy::default() }.waits();
             (0..=nth).filter_map(|_| waits.next(class)).last().unwrap().as_secs_f64()
         };
         (0..draws).map(wait).sum::<f64>() / f64::from(draws)
@@ -87,8 +95,10 @@ mod tests {
 
     #[test]
     fn the_first_attempt_counts() {
-        let mut waits = RetryPolicy { attempts: 3 }.waits();
+        let mut waits = RetryPolicy { attempts: 3, ..RetryPolicy::default() }.waits();
         let waited = std::iter::from_fn(|| waits.next(Class::Transient)).count();
         assert_eq!(waited, 2);
+        let waited = std::iter::from_fn(|| waits.next(Class::Throttled)).count();
+        assert_eq!(waited, 6);
     }
 }

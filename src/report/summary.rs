@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use crate::model::{Evidence, Operation, Skip, Tally};
-use crate::pace::Stats;
+use crate::model::{Evidence, Operation, Skip, Tally, escape_key};
+use crate::pace::{Pacer, Slowed};
 
 use super::Added;
 
@@ -51,6 +51,15 @@ pub struct Summary {
     pub status: Status,
     /// When the job (not only this run) began, RFC 3339. Keys added since may be missing.
     pub started_at: String,
+    /// It was ended because more objects failed than may.
+    #[serde(skip)]
+    pub too_many_failures: bool,
+    /// Requests that may be in flight at the end.
+    #[serde(skip)]
+    pub at_once: usize,
+    /// The ranges of keys that the store slowed down, the worst first.
+    #[serde(skip)]
+    pub slowed: Vec<Slowed>,
     /// Objects that the sources yielded.
     pub listed: u64,
     /// Objects that the filters left out.
@@ -115,6 +124,9 @@ impl Summary {
     /// A summary of nothing, to be filled.
     pub fn new(verb: &'static str, started_at: String) -> Self {
         Self {
+            too_many_failures: false,
+            at_once: 0,
+            slowed: Vec::new(),
             verb,
             job: None,
             status: Status::Failed,
@@ -160,7 +172,8 @@ impl Summary {
     }
 
     /// Takes the counts of requests over.
-    pub fn take_requests(&mut self, stats: &Stats) {
+    pub fn take_requests(&mut self, pacer: &Pacer) {
+        let stats = pacer.stats();
         self.requests = Operation::ALL
             .into_iter()
             .map(|operation| (operation.as_str(), stats.requests(operation)))
@@ -168,6 +181,8 @@ impl Summary {
             .collect();
         self.retries = stats.retries();
         self.throttled = stats.throttled();
+        self.at_once = pacer.at_once();
+        self.slowed = pacer.slowed();
     }
 
     /// One JSON object on one line.
@@ -209,6 +224,10 @@ impl Summary {
             let requests: Vec<String> =
                 self.requests.iter().map(|(name, count)| format!("{name} {}", HumanCount(*count))).collect();
             lines.push(format!("  requests: {}", requests.join(", ")));
+            lines.push(format!("  requests at once at the end: up to {}", HumanCount(self.at_once as u64)));
+            let rest = self.slowed.len().saturating_sub(SLOWED_SHOWN);
+            lines.extend(self.slowed.iter().take(SLOWED_SHOWN).map(slowed));
+            lines.extend((rest > 0).then(|| format!("  {rest} more ranges of keys were slowed down")));
         }
         if verbose || self.throttled > 0 {
             let (retries, throttled) = (HumanCount(self.retries), HumanCount(self.throttled));
@@ -240,6 +259,29 @@ impl Summary {
             verb => verb,
         }
     }
+}
+
+/// Ranges of keys that were slowed down, the worst first, of which the summary tells.
+const SLOWED_SHOWN: usize = 10;
+
+fn slowed(slowed: &Slowed) -> String {
+    let what = if slowed.bucket == "KMS" {
+        ""
+    } else if slowed.writes {
+        ", writes"
+    } else {
+        ", reads"
+    };
+    let key = |key: &Option<String>| key.as_deref().map(escape_key);
+    let keys = match (key(&slowed.keys.0), key(&slowed.keys.1)) {
+        (None, None) => String::new(),
+        (Some(from), None) => format!(", keys from {from}"),
+        (None, Some(until)) => format!(", keys before {until}"),
+        (Some(from), Some(until)) => format!(", keys from {from} to before {until}"),
+    };
+    let times = HumanCount(slowed.times);
+    let rate = slowed.rate.map(|rate| format!(", {rate:.0} requests/s at the end")).unwrap_or_default();
+    format!("  slowed down: {}{what}{keys}: {times} times{rate}", escape_key(&slowed.bucket))
 }
 
 #[cfg(test)]

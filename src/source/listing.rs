@@ -231,6 +231,7 @@ impl<'a> Lister<'a> {
         if items.is_empty() && filtered == 0 && passed.is_none() {
             return Ok(());
         }
+        self.share.take_room(items.len()).await;
         let items = Yield::Items { range: self.index, items, filtered, through: passed };
         self.out.send(items).await.map_err(|_| Closed)
     }

@@ -9,6 +9,8 @@ use super::cuts::{Cost, is_believed};
 use super::ruler::{ascends_in_utf16, behind_all, common, lower};
 use super::spelling::Spelling;
 use super::survey::LEAST_PAGES;
+use tokio::sync::Semaphore;
+
 use crate::model::{Object, Position, Range};
 use crate::store::Page;
 
@@ -116,6 +118,8 @@ pub struct Share {
     ahead: u64,
     /// Whether its turn has come.
     first: AtomicBool,
+    /// Items that it may yield before others were begun.
+    room: Semaphore,
 }
 
 /// Where a range stands.
@@ -160,8 +164,9 @@ impl Standing {
 }
 
 impl Share {
-    /// A range of the source whose keys begin with `prefix`. It may list `ahead` pages before its turn.
-    pub fn new(prefix: &str, range: &Range, keyspace: &Arc<Keyspace>, ahead: u64) -> Arc<Self> {
+    /// A range of the source whose keys begin with `prefix`. It may list `ahead` pages before its turn,
+    /// and yield `room` items before any was begun.
+    pub fn new(prefix: &str, range: &Range, keyspace: &Arc<Keyspace>, ahead: u64, room: usize) -> Arc<Self> {
         let key = |position: Option<&Position>| position.and_then(Position::key).map(str::to_owned);
         let standing = Standing {
             cursor: key(range.cursor()),
@@ -177,7 +182,25 @@ impl Share {
             standing: Mutex::new(standing),
             ahead,
             first: AtomicBool::new(false),
+            room: Semaphore::new(room),
         })
+    }
+
+    /// Waits until `items` more may be yielded; they take the room until they are begun.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is taken before the future is finished.
+    pub(super) async fn take_room(&self, items: usize) {
+        let items = u32::try_from(items).unwrap_or(u32::MAX);
+        // Never closed.
+        if let Ok(room) = self.room.acquire_many(items).await {
+            room.forget();
+        }
+    }
+
+    /// So many items were begun.
+    pub fn begun(&self, items: usize) {
+        self.room.add_permits(items);
     }
 
     /// Its turn has come: nothing holds it back any more.

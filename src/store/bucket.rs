@@ -11,7 +11,7 @@ use super::CustomerKey;
 use super::buffers::Buffers;
 use super::checksums::Negotiated;
 use crate::model::{Checksum, Class, Operation, RequestError};
-use crate::pace::Pacer;
+use crate::pace::{Ask, Pacer, Spot};
 
 /// A bucket that requests can be sent to.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ impl Bucket {
     /// signature that does not match means that they are wrong, and not one odd key.
     pub(super) async fn call<T, F, R>(
         &self,
-        operation: Operation,
+        (operation, key): (Operation, &str),
         allowance: Duration,
         request: F,
     ) -> Result<T, RequestError>
@@ -74,19 +74,35 @@ impl Bucket {
         F: FnMut() -> R,
         R: Future<Output = Result<T, RequestError>>,
     {
-        let answer = self.pacer.call(operation, allowance, request).await;
+        let answer = self.pacer.call(self.question(operation, key, allowance), request).await;
         match answer {
             Ok(value) => {
                 self.works.store(true, Relaxed);
                 Ok(value)
             }
             Err(mut error) => {
-                if error.code == "SignatureDoesNotMatch" && !self.works.load(Relaxed) {
+                let is_of_all = match error.code.as_str() {
+                    "SignatureDoesNotMatch" => !self.works.load(Relaxed),
+                    // Neither new credentials nor the server's clock have helped.
+                    "ExpiredToken" | "TokenRefreshRequired" | "RequestTimeTooSkewed" => true,
+                    _ => false,
+                };
+                if is_of_all && error.class != Class::Interrupted {
                     error.class = Class::Fatal;
                 }
                 Err(error)
             }
         }
+    }
+
+    /// What a request of this bucket asks for.
+    pub(super) fn question<'a>(&'a self, operation: Operation, key: &'a str, allowance: Duration) -> Ask<'a> {
+        Ask { operation, spot: self.spot(key), allowance }
+    }
+
+    /// What a request for this key is limited by.
+    pub fn spot<'a>(&'a self, key: &'a str) -> Spot<'a> {
+        Spot { bucket: &self.name, key }
     }
 
     /// Whether bodies need no SHA-256: TLS protects them, or the store checks their CRC-64, which is

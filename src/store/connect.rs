@@ -4,21 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use aws_config::environment::region::EnvironmentVariableRegionProvider;
-use aws_config::imds::region::ImdsRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
-use aws_config::provider_config::ProviderConfig;
+use aws_config::identity::IdentityCache;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{
-    RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
-};
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::buffers::Buffers;
+use super::credentials::{NoticeExpiry, Provider, Renewed};
 use super::error::chain;
 use super::http::http_client;
 use super::wire::{Agent, BoundedAnswer, EmptyBodyLength, WholeXml};
@@ -74,6 +68,8 @@ pub struct End {
     role: &'static str,
     config: EndConfig,
     sdk: SdkConfig,
+    /// `None` where requests are not signed.
+    credentials: Option<Arc<Renewed>>,
     endpoint: Option<String>,
     works: Arc<AtomicBool>,
     buffers: Buffers,
@@ -90,21 +86,24 @@ impl End {
         let http = http_client(&config.network, config.profile.as_deref()).await?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
         if let Some(profile) = &config.profile {
-            loader = loader.profile_name(profile).credentials_provider(profile_credentials(profile, &http).await);
+            loader = loader.profile_name(profile);
         }
         if let Some(region) = &config.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        if config.no_sign_request {
-            loader = loader.no_credentials();
-        }
-        let sdk = loader.load().await;
+        let credentials = (!config.no_sign_request).then(|| Renewed::new(config.profile.clone(), http));
+        loader = match &credentials {
+            Some(credentials) => loader.credentials_provider(Provider(Arc::clone(credentials))),
+            None => loader.no_credentials(),
+        };
+        // They are kept where they can be renewed.
+        let sdk = loader.identity_cache(IdentityCache::no_cache()).load().await;
         let endpoint = config.endpoint_url.clone().or_else(|| configured_endpoint(&sdk));
         if let Some(url) = &endpoint {
             check_endpoint(role, url)?;
         }
         let (works, buffers, agent) = (Arc::default(), Buffers::default(), Agent::default());
-        let end = Self { role, config, sdk, endpoint, works, buffers, agent };
+        let end = Self { role, config, sdk, credentials, endpoint, works, buffers, agent };
         end.check_credentials().await?;
         Ok(end)
     }
@@ -182,8 +181,9 @@ impl End {
         if let Some(url) = self.endpoint_url() {
             config = config.endpoint_url(url);
         }
-        if self.config.no_sign_request {
-            config = config.allow_no_auth();
+        match &self.credentials {
+            Some(credentials) => config = config.interceptor(NoticeExpiry(Arc::clone(credentials))),
+            None => config = config.allow_no_auth(),
         }
         config.build()
     }
@@ -198,9 +198,7 @@ impl End {
     }
 
     async fn check_credentials(&self) -> Result<(), Error> {
-        if self.config.no_sign_request {
-            return Ok(());
-        }
+        let Some(credentials) = &self.credentials else { return Ok(()) };
         let missing = |why: String| {
             Error::Unworkable(format!(
                 "no credentials{}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with --profile, or \
@@ -208,8 +206,7 @@ impl End {
                 if self.role.is_empty() { String::new() } else { format!(" for the {}", self.role) }
             ))
         };
-        let provider = self.sdk.credentials_provider().ok_or_else(|| missing("none are configured".to_owned()))?;
-        match provider.provide_credentials().await {
+        match credentials.provide().await {
             Ok(_) => Ok(()),
             Err(error) => Err(missing(chain(&error))),
         }
@@ -226,18 +223,6 @@ impl End {
             ),
         })
     }
-}
-
-/// The credentials of a profile that was named: as with aws-cli, they win over the environment's.
-async fn profile_credentials(profile: &str, http: &SharedHttpClient) -> ProfileFileCredentialsProvider {
-    let provider = ProviderConfig::without_region().with_http_client(http.clone());
-    // The default chain, which would ask the machine's metadata with an HTTP client of its own.
-    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(ProfileFileRegionProvider::builder().profile_name(profile).build())
-        .or_else(ImdsRegionProvider::builder().configure(&provider).build());
-    let region = region.region().await;
-    let provider = provider.with_region(region);
-    ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build()
 }
 
 /// What to do about a server whose certificate nobody vouches for.

@@ -31,7 +31,7 @@ impl Bucket {
         let mut headers = attributes.to_request(true);
         headers.extend(self.copy_headers(source));
         let headers = &headers;
-        self.call(Operation::CopyObject, copy_allowance(object.size), || async {
+        self.call((Operation::CopyObject, dest_key), copy_allowance(object.size), || async {
             let request = self.client.copy_object().bucket(&self.name).key(dest_key).copy_source(&copy_source);
             let request = request
                 .set_copy_source_if_match(if_match.map(str::to_owned))

@@ -1,6 +1,7 @@
 //! From the SDK's errors to ours: what a failed request means, by its S3 code first.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -23,6 +24,9 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         | "Throttling"
         | "ThrottlingException"
         | "RequestThrottled"
+        | "ThrottledException"
+        | "RequestThrottledException"
+        | "ProvisionedThroughputExceededException"
         | "KMS.ThrottlingException"
         | "PriorRequestNotComplete" => Class::Throttled,
         "InternalError"
@@ -30,6 +34,10 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         | "OperationAborted"
         | "ConditionalRequestConflict"
         | "BadDigest"
+        // Mended before the next attempt, by new credentials and by the server's clock.
+        | "ExpiredToken"
+        | "TokenRefreshRequired"
+        | "RequestTimeTooSkewed"
         | "IncompleteBody"
         | "XAmzContentSHA256Mismatch"
         | "XAmzContentChecksumMismatch" => Class::Transient,
@@ -39,10 +47,7 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         "NotImplemented" => Class::Permanent,
         "NoSuchBucket"
         | "InvalidAccessKeyId"
-        | "ExpiredToken"
         | "InvalidToken"
-        | "TokenRefreshRequired"
-        | "RequestTimeTooSkewed"
         | "AllAccessDisabled"
         | "AccountProblem"
         | "NotSignedUp"
@@ -91,7 +96,16 @@ where
         (SdkError::TimeoutError(_), _) => (Class::Transient, "RequestTimeout".to_owned(), chain(&error)),
         _ => (Class::Transient, "ConnectionFailed".to_owned(), chain(&error)),
     };
-    RequestError { operation, class, code, message: one_line(&message), status, request_id, attempts: 1 }
+    let retry_after = response.and_then(|response| response.headers().get("retry-after")).and_then(in_seconds);
+    RequestError { operation, class, code, message: one_line(&message), status, request_id, attempts: 1, retry_after }
+}
+
+/// The longest wait that a server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// What `Retry-After` says in seconds; its other form, a date, is not used by stores.
+fn in_seconds(header: &str) -> Option<Duration> {
+    header.trim().parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
 /// The words for an answer that has none. What the SDK says of it is for the log.

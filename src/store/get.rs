@@ -19,9 +19,6 @@ use super::{Acl, Bucket, Head};
 use crate::model::{Checksum, Checksummer, Class, Operation, RequestError, Revision};
 use crate::pace::transfer_allowance;
 
-/// How long a body may pause. *Source:* the grace of the AWS SDK's stalled-stream protection is 20 s.
-const BODY_PAUSE: Duration = Duration::from_secs(20);
-
 /// An object that was read.
 #[derive(Clone, Debug)]
 pub struct Fetched {
@@ -42,7 +39,7 @@ impl Bucket {
     pub async fn get(&self, key: &str, version_id: Option<&str>, limit: u64) -> Result<Option<Fetched>, RequestError> {
         self.reads_checksums
             .call(|checksum| async move {
-                self.call(Operation::GetObject, transfer_allowance(limit), || async {
+                self.call((Operation::GetObject, key), transfer_allowance(limit), || async {
                     let request = self.client.get_object().bucket(&self.name).key(key);
                     let answer = request
                         .set_version_id(version_id.map(str::to_owned))
@@ -77,7 +74,7 @@ impl Bucket {
         range: &Range<u64>,
     ) -> Result<(Bytes, Checksum), RequestError> {
         let length = range.end - range.start;
-        self.call(Operation::GetObject, transfer_allowance(length), || async {
+        self.call((Operation::GetObject, key), transfer_allowance(length), || async {
             let answer = self.open_range(key, revision, range).await?;
             self.collect(answer.body, length).await
         })
@@ -120,7 +117,7 @@ impl Bucket {
     ) -> Result<D, RequestError> {
         let length = range.end - range.start;
         let (new, update) = (&new, &update);
-        self.call(Operation::GetObject, transfer_allowance(length), || async move {
+        self.call((Operation::GetObject, key), transfer_allowance(length), || async move {
             let mut body = self.open_range(key, revision, range).await?.body;
             let (mut digest, mut read) = (new(), 0);
             while let Some(chunk) = self.next_chunk(&mut body).await? {
@@ -173,7 +170,7 @@ impl Bucket {
         version_id: Option<&str>,
         count: usize,
     ) -> Result<Vec<(String, String)>, RequestError> {
-        self.call(Operation::GetObjectTagging, Duration::ZERO, || async {
+        self.call((Operation::GetObjectTagging, key), Duration::ZERO, || async {
             let request = self.client.get_object_tagging().bucket(&self.name).key(key);
             let answer = request
                 .set_version_id(version_id.map(str::to_owned))
@@ -196,7 +193,7 @@ impl Bucket {
     /// A grant that cannot be given again.
     pub async fn acl(&self, key: &str, version_id: Option<&str>) -> Result<Acl, RequestError> {
         let operation = Operation::GetObjectAcl;
-        self.call(operation, Duration::ZERO, || async {
+        self.call((operation, key), Duration::ZERO, || async {
             let request = self.client.get_object_acl().bucket(&self.name).key(key);
             let answer = request
                 .set_version_id(version_id.map(str::to_owned))
@@ -235,7 +232,7 @@ impl Bucket {
 
     /// How long a body may pause.
     pub(super) fn body_pause(&self) -> Duration {
-        BODY_PAUSE.min(self.pacer.request_timeout())
+        self.pacer.body_pause()
     }
 
     /// The next bytes of a body.
@@ -246,7 +243,11 @@ impl Bucket {
         let pause = self.body_pause();
         let next = tokio::time::timeout(pause, stream.next());
         let chunk = next.await.map_err(|_| broken(format!("the body stalled for {} s", pause.as_secs_f64())))?;
-        chunk.transpose().map_err(|error| broken(chain(&error)))
+        let chunk = chunk.transpose().map_err(|error| broken(chain(&error)))?;
+        if let Some(chunk) = &chunk {
+            self.pacer.read(chunk.len()).await;
+        }
+        Ok(chunk)
     }
 
     /// Headers of a request that reads an object.

@@ -21,7 +21,7 @@ use crate::pace::RetryPolicy;
 const REGION_HEADER: &str = "x-amz-bucket-region";
 
 /// An endpoint that does not answer is told within seconds.
-const FIRST_QUESTIONS: RetryPolicy = RetryPolicy { attempts: 3 };
+const FIRST_QUESTIONS: RetryPolicy = RetryPolicy { attempts: 3, patience: Duration::from_secs(60) };
 
 /// Where a bucket is.
 pub(super) enum BucketAnswer {
@@ -130,7 +130,7 @@ impl Bucket {
     pub(super) async fn ask(&self) -> Result<BucketAnswer, RequestError> {
         let answer = self
             .pacer
-            .call_with(&FIRST_QUESTIONS, Operation::HeadBucket, Duration::ZERO, || async {
+            .call_with(&FIRST_QUESTIONS, self.question(Operation::HeadBucket, "", Duration::ZERO), || async {
                 let sent = self.client.head_bucket().bucket(&self.name);
                 let answer = sent.set_expected_bucket_owner(self.expected_owner.clone()).send().await;
                 if answer.is_ok() {
@@ -169,7 +169,7 @@ impl Bucket {
     pub async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Head, RequestError> {
         self.reads_checksums
             .call(|checksum| async move {
-                self.call(Operation::HeadObject, Duration::ZERO, || async {
+                self.call((Operation::HeadObject, key), Duration::ZERO, || async {
                     let request = self.client.head_object().bucket(&self.name).key(key);
                     let answer = request
                         .set_version_id(version_id.map(str::to_owned))
@@ -194,7 +194,7 @@ impl Bucket {
     /// [`Class::Missing`] where there is no such object.
     pub async fn parts_of(&self, key: &str, version_id: Option<&str>) -> Result<Option<(u64, u64)>, RequestError> {
         let answer = self
-            .call(Operation::HeadObject, Duration::ZERO, || async {
+            .call((Operation::HeadObject, key), Duration::ZERO, || async {
                 let request = self.client.head_object().bucket(&self.name).key(key).part_number(1);
                 request
                     .set_version_id(version_id.map(str::to_owned))

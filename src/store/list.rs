@@ -104,7 +104,7 @@ impl Bucket {
 
     /// One page as it comes. The SDK signs, sends and knows the errors; the body is read here.
     async fn list_raw(&self, page: &PageRequest<'_>) -> Result<Wire, RequestError> {
-        self.call(Operation::ListObjectsV2, Duration::ZERO, || async {
+        self.call((Operation::ListObjectsV2, page.start_after.unwrap_or(page.prefix)), Duration::ZERO, || async {
             let body = TakenBody::default();
             let request = self.client.list_objects_v2().bucket(&self.name).encoding_type(EncodingType::Url);
             let sent = request

@@ -67,7 +67,7 @@ impl Bucket {
         let (headers, attempts) = (&headers, &AtomicU32::new(0));
         let create = |checksums: bool| async move {
             let id = self
-                .call(operation, Duration::ZERO, || async {
+                .call((operation, key), Duration::ZERO, || async {
                     attempts.fetch_add(1, Relaxed);
                     let request = self.client.create_multipart_upload().bucket(&self.name).key(key);
                     let answer = request
@@ -104,7 +104,7 @@ impl Bucket {
         let operation = Operation::UploadPart;
         let with_crc = upload.checksums;
         let md5 = (!with_crc).then(|| content_md5(body));
-        self.call(operation, transfer_allowance(body.len() as u64), || async {
+        self.call((operation, key), transfer_allowance(body.len() as u64), || async {
             let unsigned = with_crc && self.leaves_bodies_unsigned();
             let (sent, signed) = body_of(body, unsigned);
             let request = self.client.upload_part().bucket(&self.name).key(key).upload_id(&upload.id);
@@ -157,7 +157,7 @@ impl Bucket {
         let copy_source = copy_source(&source.name, source_key, revision.version_id.as_deref());
         let range = &part.bytes;
         let headers = self.copy_headers(source);
-        self.call(operation, copy_allowance(range.end - range.start), || async {
+        self.call((operation, key), copy_allowance(range.end - range.start), || async {
             let request = self.client.upload_part_copy().bucket(&self.name).key(key).upload_id(upload_id);
             let answer = request
                 .part_number(part.number.into())
@@ -204,7 +204,7 @@ impl Bucket {
         let size = i64::try_from(upload.of.size).ok().filter(|_| upload.checksums);
         let headers = self.customer_key.as_ref().map(|key| key.to_request()).unwrap_or_default();
         let allowance = copy_allowance(upload.of.size / 100);
-        self.call(operation, allowance, || async {
+        self.call((operation, key), allowance, || async {
             let request = self.client.complete_multipart_upload().bucket(&self.name).key(key).upload_id(&upload.id);
             let answer = request
                 .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts.clone())).build())
@@ -255,9 +255,9 @@ impl Bucket {
             }
         };
         if even_when_draining {
-            self.pacer.last_call(operation, request).await
+            self.pacer.last_call(self.question(operation, key, Duration::ZERO), request).await
         } else {
-            self.call(operation, Duration::ZERO, request).await
+            self.call((operation, key), Duration::ZERO, request).await
         }
     }
 
@@ -271,7 +271,7 @@ impl Bucket {
         let (mut parts, mut marker) = (BTreeMap::new(), None::<String>);
         loop {
             let answer = self
-                .call(operation, Duration::ZERO, || async {
+                .call((operation, key), Duration::ZERO, || async {
                     let request = self.client.list_parts().bucket(&self.name).key(key).upload_id(id);
                     let answer = request
                         .set_part_number_marker(marker.clone())

@@ -32,7 +32,7 @@ impl Bucket {
         self.writes_checksums
             .call(|with_crc| async move {
                 let md5 = (!with_crc).then(|| content_md5(body));
-                self.call(operation, transfer_allowance(body.len() as u64), || async {
+                self.call((operation, key), transfer_allowance(body.len() as u64), || async {
                     let mut headers = attributes.clone();
                     headers.extend(self.customer_key.iter().flat_map(|key| key.to_request()));
                     let unsigned = with_crc && self.leaves_bodies_unsigned();

@@ -47,7 +47,7 @@ impl Bucket {
             true => None,
             false => Some(source.md5_of(source_key, revision, &part.bytes).await?),
         };
-        self.call(operation, transfer_allowance(length), || async {
+        self.call((operation, key), transfer_allowance(length), || async {
             let _counted = self.pacer.stats().sent(Operation::GetObject);
             let answer = source.open_range(source_key, revision, &part.bytes).await?;
             let (pieces, window) = mpsc::channel(PIECES);

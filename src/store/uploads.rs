@@ -53,9 +53,9 @@ impl Bucket {
             Ok(answer)
         };
         let answer = if even_when_draining {
-            self.pacer.last_call(operation, request).await?
+            self.pacer.last_call(self.question(operation, prefix, Duration::ZERO), request).await?
         } else {
-            self.call(operation, Duration::ZERO, request).await?
+            self.call((operation, prefix), Duration::ZERO, request).await?
         };
         let encoded = answer.encoding_type() == Some(&EncodingType::Url)
             && self.encodes_keys.get().is_none_or(|encodes| *encodes);

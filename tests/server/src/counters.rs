@@ -1,12 +1,14 @@
 //! What the server counts and remembers of its requests.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::http::Uri;
 
-use crate::operation::{Operation, QueryString, Target};
+use crate::encoding::decode_form;
+use crate::operation::{Operation, QueryString, Target, address};
 
 /// How a server was listed with ListObjectsV2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,19 @@ pub struct Listings {
     pub with_delimiter: u64,
     /// The most that were answered at once.
     pub most_at_once: u64,
+}
+
+/// What a request asked for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// The call.
+    pub operation: Operation,
+    /// The bucket.
+    pub bucket: String,
+    /// The key; empty for a call on a bucket.
+    pub key: String,
+    /// The prefix of a listing; empty where there is none.
+    pub prefix: String,
 }
 
 /// What is counted for each operation.
@@ -42,6 +57,7 @@ struct Count {
 struct Recorded {
     writes: Vec<(Operation, String)>,
     arrivals: Vec<(Operation, Duration)>,
+    asked: BTreeSet<Asked>,
 }
 
 /// A request that is being answered.
@@ -91,6 +107,10 @@ impl Counters {
         self.recorded().map(|recorded| recorded.writes.clone()).unwrap_or_default()
     }
 
+    pub(crate) fn asked(&self) -> BTreeSet<Asked> {
+        self.recorded().map(|recorded| recorded.asked.clone()).unwrap_or_default()
+    }
+
     pub(crate) fn arrivals(&self, operation: Operation) -> Vec<Duration> {
         let Some(recorded) = self.recorded() else { return Vec::new() };
         recorded.arrivals.iter().filter(|(found, _)| *found == operation).map(|(_, at)| *at).collect()
@@ -103,6 +123,10 @@ impl Counters {
         }
         if let Some(mut recorded) = self.recorded() {
             recorded.arrivals.push((operation, self.started.elapsed()));
+            let (bucket, key) = address(uri);
+            let prefix = QueryString::of(uri).get("prefix").and_then(decode_form);
+            let text = Option::unwrap_or_default;
+            recorded.asked.insert(Asked { operation, bucket: text(bucket), key: text(key), prefix: text(prefix) });
         }
         if operation != Operation::ListObjectsV2 {
             return InFlight(None);

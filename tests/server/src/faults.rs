@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::operation::{Operation, Target};
 use crate::random::SplitMix;
@@ -72,6 +72,8 @@ pub enum When {
     Every(u64),
     /// The first n calls.
     First(u64),
+    /// What is above so many calls a second: a token bucket that holds a tenth of that.
+    Above(f64),
     /// Every call.
     Always,
 }
@@ -145,6 +147,18 @@ struct Counted {
     rule: Rule,
     /// Matching calls so far.
     seen: u64,
+    /// What [`When::Above`] has saved up, and when.
+    saved: (f64, Instant),
+}
+
+impl Counted {
+    fn is_above(&mut self, rate: f64) -> bool {
+        let (saved, since) = self.saved;
+        let saved = (saved + since.elapsed().as_secs_f64() * rate).min((rate / 10.0).max(1.0));
+        let is_above = saved < 1.0;
+        self.saved = (if is_above { saved } else { saved - 1.0 }, Instant::now());
+        is_above
+    }
 }
 
 impl Faults {
@@ -156,7 +170,7 @@ impl Faults {
     /// Adds a rule. Rules are asked in the order they were added and the first that strikes wins;
     /// all of them count the calls that they match.
     pub fn add(&self, rule: Rule) {
-        self.lock().rules.push(Counted { rule, seen: 0 });
+        self.lock().rules.push(Counted { rule, seen: 0, saved: (f64::MAX, Instant::now()) });
     }
 
     /// Removes all rules; [`Faults::injected`] stays.
@@ -183,6 +197,7 @@ impl Faults {
                 When::Kth(k) => counted.seen == k,
                 When::Every(n) => n > 0 && counted.seen.is_multiple_of(n),
                 When::First(n) => counted.seen <= n,
+                When::Above(rate) => counted.is_above(rate),
                 When::Probability(probability) => state.random.next_f64() < probability,
             };
             if strikes && struck.is_none() {

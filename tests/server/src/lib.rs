@@ -44,7 +44,7 @@ mod xml;
 
 pub use config::{Account, Checksums, Config, Order};
 pub use content::Segment;
-pub use counters::Listings;
+pub use counters::{Asked, Listings};
 pub use faults::{Fault, Faults, Rule, When};
 pub use keys::Shape;
 pub use object::{ContentHeaders, Encryption, Lock, Object, Restore};

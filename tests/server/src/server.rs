@@ -1,5 +1,6 @@
 //! The server itself: threads with a runtime of their own, and a listener.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Account, Config};
 use crate::connection::{Connection, ResetSwitch};
-use crate::counters::Listings;
+use crate::counters::{Asked, Listings};
 use crate::faults::Faults;
 use crate::http::Front;
 use crate::operation::Operation;
@@ -106,6 +107,12 @@ impl Server {
     /// unless [`Config::record_keys`] is set.
     pub fn arrivals(&self, operation: Operation) -> Vec<Duration> {
         self.front.counters.arrivals(operation)
+    }
+
+    /// What was asked for, each once, that which met a fault included; empty unless
+    /// [`Config::record_keys`] is set.
+    pub fn asked(&self) -> BTreeSet<Asked> {
+        self.front.counters.asked()
     }
 
     /// The completed writes in order, each with `bucket/key`; empty unless

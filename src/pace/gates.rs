@@ -1,0 +1,281 @@
+//! The limits of a run, each for a range of the keys of one bucket, reads and writes apart, and who waits
+//! at them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::limit::Limit;
+use super::partition::{Answers, Division};
+
+/// Ranges of one bucket at most.
+const MOST: usize = 64;
+
+/// Who waits longer than so many seconds makes a crowd.
+const CROWD: f64 = 0.2;
+
+/// A limit, and who waits at it.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    limit: Mutex<Limit>,
+    answers: Mutex<Answers>,
+    /// Held by the one whose turn it is.
+    turn: tokio::sync::Mutex<()>,
+    waiting: AtomicUsize,
+    /// How often it was cut.
+    slowed: AtomicU64,
+}
+
+impl Gate {
+    fn limit(&self) -> MutexGuard<'_, Limit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the limit lets one more pass, in order of arrival.
+    async fn pass(&self, began: Instant) {
+        if self.waiting.load(Relaxed) == 0 && self.limit().take(began.elapsed()).is_ok() {
+            return;
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        let _turn = self.turn.lock().await;
+        loop {
+            let taken = self.limit().take(began.elapsed());
+            let Err(wait) = taken else { return };
+            // The limit may rise meanwhile.
+            tokio::time::sleep(wait.min(Duration::from_millis(200))).await;
+        }
+    }
+}
+
+/// One who waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What a request is limited by: its bucket and key, and whether it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot<'a> {
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The key, or what the keys begin with.
+    pub key: &'a str,
+}
+
+type Kind = (Box<str>, bool);
+
+/// All limits.
+#[derive(Debug)]
+pub(super) struct Gates {
+    began: Instant,
+    /// By bucket and kind, the ranges by their first keys.
+    ranges: Mutex<HashMap<Kind, BTreeMap<String, Arc<Gate>>>>,
+    /// KMS limits an account, wherever the keys lie.
+    kms: Gate,
+    has_kms: AtomicBool,
+    /// Whether nothing was ever throttled.
+    is_calm: AtomicBool,
+    epoch: AtomicU64,
+}
+
+/// A range of keys that was slowed down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slowed {
+    /// The bucket, or `KMS`.
+    pub bucket: String,
+    /// Whether it is about writes.
+    pub writes: bool,
+    /// The first key of the range, and the first behind it; `None` where it is open.
+    pub keys: (Option<String>, Option<String>),
+    /// How often.
+    pub times: u64,
+    /// The limit at the end, in requests/s, if there was one.
+    pub rate: Option<f64>,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            ranges: Mutex::default(),
+            kms: Gate::default(),
+            has_kms: AtomicBool::new(false),
+            is_calm: AtomicBool::new(true),
+            epoch: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Gates {
+    fn ranges(&self) -> MutexGuard<'_, HashMap<Kind, BTreeMap<String, Arc<Gate>>>> {
+        self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, spot: Spot<'_>, writes: bool) -> Arc<Gate> {
+        let mut all = self.ranges();
+        let kind: Kind = (spot.bucket.into(), writes);
+        let ranges = all.entry(kind).or_insert_with(|| BTreeMap::from([(String::new(), Arc::default())]));
+        let found = ranges.range::<str, _>((Unbounded, Included(spot.key))).next_back();
+        found.map_or_else(Arc::default, |(_, gate)| Arc::clone(gate))
+    }
+
+    /// Waits until the limits let a request pass. The gate that it passed, for its answer, and the epoch
+    /// in which it passed.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is taken before the future is finished.
+    pub(super) async fn pass(&self, spot: Spot<'_>, writes: bool) -> (Arc<Gate>, u64) {
+        let epoch = self.epoch();
+        let gate = self.find(spot, writes);
+        if !self.is_calm.load(Relaxed) {
+            if self.has_kms.load(Relaxed) {
+                self.kms.pass(self.began).await;
+            }
+            gate.pass(self.began).await;
+        }
+        (gate, epoch)
+    }
+
+    /// Whether nothing was ever throttled.
+    pub(super) fn is_calm(&self) -> bool {
+        self.is_calm.load(Relaxed)
+    }
+
+    /// How often limits were found or changed by cuts.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// Whether more requests wait, where such a request would have to, than pass in a moment.
+    pub(super) fn is_crowded(&self, spot: Spot<'_>, writes: bool) -> bool {
+        if self.is_calm() {
+            return false;
+        }
+        let gate = self.find(spot, writes);
+        let waiting = u32::try_from(gate.waiting.load(Relaxed)).unwrap_or(u32::MAX);
+        waiting > 8 && gate.limit().rate().is_some_and(|rate| f64::from(waiting) > rate * CROWD)
+    }
+
+    /// The time of the limits.
+    pub(super) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Takes in the answer to a request that was sent at `sent`.
+    pub(super) fn answered(&self, gate: &Gate, spot: Spot<'_>, writes: bool, sent: Duration, asks: Asks) {
+        let throttled = asks == Asks::SlowDown;
+        if throttled && self.is_calm.swap(false, Relaxed) {
+            tracing::debug!("the store asks to slow down");
+        }
+        let now = self.now();
+        if asks == Asks::SlowDownKms {
+            self.is_calm.store(false, Relaxed);
+            self.has_kms.store(true, Relaxed);
+            let cut = self.kms.limit().answered(now, sent, true);
+            self.epoch.fetch_add(cut.into(), Relaxed);
+            self.kms.slowed.fetch_add(cut.into(), Relaxed);
+            return;
+        }
+        if self.has_kms.load(Relaxed) {
+            self.kms.limit().answered(now, sent, false);
+        }
+        let was_cut = gate.limit().answered(now, sent, throttled);
+        if self.is_calm.load(Relaxed) {
+            return;
+        }
+        let mut answers = gate.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.add(spot.key, throttled);
+        if !throttled {
+            return;
+        }
+        if let Some(division) = answers.divide() {
+            answers.clear();
+            drop(answers);
+            self.divide(gate, spot, writes, &division);
+        }
+        if was_cut {
+            self.epoch.fetch_add(1, Relaxed);
+            gate.slowed.fetch_add(1, Relaxed);
+            let rate = gate.limit().rate();
+            tracing::debug!(rate, bucket = spot.bucket, "slowed down");
+        }
+    }
+
+    fn divide(&self, gate: &Gate, spot: Spot<'_>, writes: bool, division: &Division) {
+        let mut all = self.ranges();
+        let Some(ranges) = all.get_mut(&(spot.bucket.into(), writes)) else { return };
+        let at = ranges.iter().find(|(_, other)| std::ptr::eq(Arc::as_ptr(other), gate));
+        let Some(start) = at.map(|(start, _)| start.clone()).filter(|_| ranges.len() < MOST) else { return };
+        let end = ranges.range::<str, _>((Excluded(start.as_str()), Unbounded)).next();
+        let end = end.map(|(end, _)| end.clone());
+        let inside = |cut: &String| *cut > start && end.as_ref().is_none_or(|end| cut < end);
+        if !division.cuts.iter().all(inside) {
+            return;
+        }
+        let now = self.now();
+        let rate = gate.limit().rate();
+        for (first, part) in std::iter::once(&start).chain(&division.cuts).zip(&division.parts) {
+            let own = Gate::default();
+            if let (Some(part), Some(rate)) = (part, rate) {
+                own.limit().begin(now, (rate * part).max(1.0));
+            }
+            own.slowed.store(if part.is_some() { gate.slowed.load(Relaxed) } else { 0 }, Relaxed);
+            ranges.insert(first.clone(), Arc::new(own));
+        }
+        tracing::debug!(
+            bucket = spot.bucket,
+            cuts = division.cuts.len(),
+            "some keys are slowed down apart from others"
+        );
+    }
+
+    /// What was slowed down.
+    pub(super) fn slowed(&self) -> Vec<Slowed> {
+        let all = self.ranges();
+        let mut slowed: Vec<Slowed> = Vec::new();
+        for ((bucket, writes), ranges) in all.iter() {
+            let starts: Vec<&String> = ranges.keys().collect();
+            for (at, gate) in ranges.values().enumerate() {
+                let times = gate.slowed.load(Relaxed);
+                let start = Some(starts[at].clone()).filter(|start| !start.is_empty());
+                let keys = (start, starts.get(at + 1).map(|end| (*end).clone()));
+                if times > 0 {
+                    let rate = gate.limit().rate();
+                    slowed.push(Slowed { bucket: bucket.to_string(), writes: *writes, keys, times, rate });
+                }
+            }
+        }
+        let times = self.kms.slowed.load(Relaxed);
+        if times > 0 {
+            let rate = self.kms.limit().rate();
+            slowed.push(Slowed { bucket: "KMS".to_owned(), writes: false, keys: (None, None), times, rate });
+        }
+        slowed.sort_by(|a, b| b.times.cmp(&a.times).then_with(|| a.keys.cmp(&b.keys)));
+        slowed
+    }
+}
+
+/// What an answer asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// No less.
+    Nothing,
+    /// Fewer requests for these keys.
+    SlowDown,
+    /// Fewer requests that KMS has a part in.
+    SlowDownKms,
+}

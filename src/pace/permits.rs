@@ -1,0 +1,83 @@
+//! Who may send a request now: permits, whose number follows what is worth it.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::at_once::AtOnce;
+
+/// The permits of a run.
+#[derive(Debug)]
+pub(super) struct Permits {
+    semaphore: Semaphore,
+    /// Permits that are out and too many: they are not given back.
+    owed: AtomicUsize,
+    at_once: Mutex<AtOnce>,
+    began: Instant,
+}
+
+/// The right to send one request.
+pub(super) type Permit<'a> = SemaphorePermit<'a>;
+
+impl Permits {
+    /// At most `most` permits.
+    pub(super) fn new(most: usize) -> Self {
+        let at_once = AtOnce::new(most.clamp(1, Semaphore::MAX_PERMITS));
+        Self {
+            semaphore: Semaphore::new(at_once.limit()),
+            owed: AtomicUsize::new(0),
+            at_once: Mutex::new(at_once),
+            began: Instant::now(),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn limit(&self) -> usize {
+        self.at_once().limit()
+    }
+
+    /// Waits for a permit, in order of arrival.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is taken before the future is finished.
+    pub(super) async fn acquire(&self) -> Permit<'_> {
+        loop {
+            // It is never closed.
+            if let Ok(permit) = self.semaphore.acquire().await {
+                return permit;
+            }
+        }
+    }
+
+    /// Gives a permit back whose request was worth `work`.
+    pub(super) fn ended(&self, permit: Permit<'_>, work: f64) {
+        let busy = self.semaphore.available_permits() == 0;
+        let mut at_once = self.at_once();
+        let before = at_once.limit();
+        let changed = at_once.ended(self.began.elapsed(), work, busy);
+        drop(at_once);
+        match changed {
+            Some(limit) if limit > before => {
+                let more = limit - before;
+                let forgiven = self.owed.fetch_update(Relaxed, Relaxed, |owed| Some(owed.saturating_sub(more)));
+                self.semaphore.add_permits(more - more.min(forgiven.unwrap_or_default()));
+            }
+            Some(limit) => drop(self.owed.fetch_add(before - limit, Relaxed)),
+            None => {}
+        }
+        if self.owed.fetch_update(Relaxed, Relaxed, |owed| owed.checked_sub(1)).is_ok() {
+            permit.forget();
+        }
+    }
+
+    fn at_once(&self) -> MutexGuard<'_, AtOnce> {
+        self.at_once.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.semaphore.available_permits()
+    }
+}
