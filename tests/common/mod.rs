@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub mod listing;
+pub mod matrix;
 
 pub const SOURCE: &str = "source-bucket";
 pub const DEST: &str = "dest-bucket";
@@ -238,6 +239,11 @@ impl Ran {
 
     pub fn count(&self, field: &str) -> u64 {
         self.json()[field].as_u64().unwrap_or_else(|| panic!("no count {field} in {self:?}"))
+    }
+
+    /// A count that is left out where it is nothing.
+    pub fn count_or_none(&self, field: &str) -> u64 {
+        self.json()[field].as_u64().unwrap_or(0)
     }
 
     /// How many objects are known to be right by this kind of evidence.

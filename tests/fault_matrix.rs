@@ -1,0 +1,77 @@
+//! Every fault on every operation: what becomes of the object that is struck, cell by cell.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::matrix::{Cell, End, KINDS, Kind, SCENES, Upload, check_all, missing};
+use s3bulk_test_server::Operation;
+
+/// What a fault that strikes one call, or one for good (403, 404), comes to.
+fn expected_of_one(cell: Cell) -> (End, Upload) {
+    use Operation::*;
+    let operation = cell.scene.operation;
+    let end = match (operation, cell.kind) {
+        // The object fails for another reason: that is why its upload is aborted.
+        (AbortMultipartUpload, _) => End::Failed("AccessDenied"),
+        (_, kind) if kind.is_transient() => End::Copied,
+        (ListObjectsV2, Kind::Forbidden) => End::Unworkable("AccessDenied"),
+        (GetObjectTagging, Kind::Forbidden) => End::WithoutTags,
+        // What the checkpoint says of the parts is relied on.
+        (ListParts, Kind::Forbidden) => End::Copied,
+        (_, Kind::Forbidden) => End::Failed("AccessDenied"),
+        // It is begun anew.
+        (ListParts, Kind::NotFound) => End::Copied,
+        (_, Kind::NotFound) if missing(operation) == "NoSuchBucket" => End::Unworkable("NoSuchBucket"),
+        (_, Kind::NotFound) => End::Failed(missing(operation)),
+        // All that is needed of the source was read before.
+        (PutObject | UploadPart | CompleteMultipartUpload, _) => End::Copied,
+        _ => End::Vanished,
+    };
+    let upload = match (operation, cell.kind) {
+        (AbortMultipartUpload, Kind::Forbidden) => Upload::Said,
+        (AbortMultipartUpload | ListParts, Kind::NotFound) => Upload::Denied,
+        _ => Upload::None,
+    };
+    (end, upload)
+}
+
+/// What a fault that strikes every call, until the attempts are used up, comes to.
+fn expected_of_all(cell: Cell) -> (End, Upload) {
+    use Operation::*;
+    let code = match cell.kind {
+        Kind::SlowDown => "SlowDown",
+        Kind::TooManyRequests => "TooManyRequests",
+        Kind::InternalError | Kind::ErrorIn200 => "InternalError",
+        Kind::ResetBefore | Kind::ResetAfter => "ConnectionFailed",
+        Kind::Hang | Kind::Drip => "RequestTimeout",
+        _ => "MalformedAnswer",
+    };
+    let end = match cell.scene.operation {
+        AbortMultipartUpload => End::Failed("AccessDenied"),
+        ListObjectsV2 => End::Unworkable(code),
+        _ => End::Failed(code),
+    };
+    let upload = match cell.scene.operation {
+        AbortMultipartUpload => Upload::Said,
+        _ => Upload::None,
+    };
+    (end, upload)
+}
+
+#[test]
+fn a_fault_that_strikes_once_is_healed_and_one_that_does_not_pass_is_told() {
+    let applies = |cell: &Cell| {
+        let vanishes = cell.kind == Kind::Vanishes;
+        // Whether a listing shows what is deleted meanwhile is a matter of luck.
+        !(vanishes && matches!(cell.scene.operation, Operation::ListObjectsV2 | Operation::AbortMultipartUpload))
+    };
+    let cell = |scene, kind: Kind| Cell { scene, kind, lasts: matches!(kind, Kind::Forbidden | Kind::NotFound) };
+    let cells = SCENES.iter().flat_map(|scene| KINDS.map(|kind| cell(*scene, kind)));
+    check_all(&cells.filter(applies).collect::<Vec<_>>(), expected_of_one);
+}
+
+#[test]
+fn a_fault_that_strikes_every_call_is_told_by_its_name() {
+    let cells = SCENES.iter().flat_map(|scene| KINDS.map(|kind| Cell { scene: *scene, kind, lasts: true }));
+    check_all(&cells.filter(|cell| cell.kind.is_transient()).collect::<Vec<_>>(), expected_of_all);
+}
