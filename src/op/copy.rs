@@ -298,7 +298,7 @@ impl Copy {
             in_parts = !in_parts;
             // It is another object than the one that was listed.
             let version_id = item.object.version_id.clone();
-            let head = plan.source.head(&item.object.key, version_id.as_deref()).await?;
+            let head = plan.source.head_of(&item.object).await?;
             let object = Object { version_id, ..head.object(&item.object.key) };
             seen = std::borrow::Cow::Owned(Item { object, upload: None, ..item.clone() });
         }

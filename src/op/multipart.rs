@@ -99,7 +99,7 @@ impl Copy {
         under: &mut Under,
     ) -> Result<Option<Copied>, RequestError> {
         let key = &item.object.key;
-        let mut head = plan.source.head(key, item.object.version_id.as_deref()).await?;
+        let mut head = plan.source.head_of(&item.object).await?;
         refuse_unreadable(&head)?;
         if item.object.version_id.is_none() {
             if self.unpinned.load(Relaxed) {
