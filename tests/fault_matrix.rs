@@ -22,6 +22,8 @@ fn expected_of_one(cell: Cell) -> (End, Upload) {
         // It is begun anew.
         (ListParts, Kind::NotFound) => End::Copied,
         (_, Kind::NotFound) if missing(operation) == "NoSuchBucket" => End::Unworkable("NoSuchBucket"),
+        // An answer to HEAD has no body that would name it.
+        (HeadObject, Kind::NotFound) => End::Failed("NotFound"),
         (_, Kind::NotFound) => End::Failed(missing(operation)),
         // All that is needed of the source was read before.
         (PutObject | UploadPart | CompleteMultipartUpload, _) => End::Copied,
@@ -29,7 +31,7 @@ fn expected_of_one(cell: Cell) -> (End, Upload) {
     };
     let upload = match (operation, cell.kind) {
         (AbortMultipartUpload, Kind::Forbidden) => Upload::Said,
-        (AbortMultipartUpload | ListParts, Kind::NotFound) => Upload::Denied,
+        (AbortMultipartUpload | ListParts, Kind::NotFound) | (AbortMultipartUpload, Kind::Empty200) => Upload::Denied,
         _ => Upload::None,
     };
     (end, upload)
@@ -38,21 +40,40 @@ fn expected_of_one(cell: Cell) -> (End, Upload) {
 /// What a fault that strikes every call, until the attempts are used up, comes to.
 fn expected_of_all(cell: Cell) -> (End, Upload) {
     use Operation::*;
-    let code = match cell.kind {
-        Kind::SlowDown => "SlowDown",
-        Kind::TooManyRequests => "TooManyRequests",
-        Kind::InternalError | Kind::ErrorIn200 => "InternalError",
-        Kind::ResetBefore | Kind::ResetAfter => "ConnectionFailed",
-        Kind::Hang | Kind::Drip => "RequestTimeout",
+    let operation = cell.scene.operation;
+    let has_body = !matches!(operation, HeadObject | PutObject | UploadPart | AbortMultipartUpload);
+    let code = match (operation, cell.kind) {
+        // An answer to HEAD has no body that would name it.
+        (HeadObject, Kind::SlowDown) => "ServiceUnavailable",
+        (HeadObject, Kind::ErrorIn200 | Kind::Empty200 | Kind::MalformedXml) => "InternalError",
+        (_, Kind::SlowDown) => "SlowDown",
+        (_, Kind::TooManyRequests) => "TooManyRequests",
+        (_, Kind::InternalError) => "InternalError",
+        // An object may be anything; that it is not the one that was asked for shows otherwise.
+        (GetObject, Kind::ErrorIn200) => "MalformedAnswer",
+        (_, Kind::ErrorIn200) => "InternalError",
+        (_, Kind::ResetBefore | Kind::ResetAfter) => "ConnectionFailed",
+        (_, Kind::Truncated) if !has_body => "ConnectionFailed",
+        (GetObject, Kind::Truncated) => "IncompleteBody",
+        (ListObjectsV2, Kind::Truncated) => "ConnectionFailed",
+        // The head of a part is right, its bytes are not.
+        (GetObject, Kind::MalformedXml | Kind::WrongLength) if cell.scene.large => "IncompleteBody",
+        (_, Kind::Hang | Kind::Drip) => "RequestTimeout",
         _ => "MalformedAnswer",
     };
-    let end = match cell.scene.operation {
+    // The work was done, if not answered: that it was is found out.
+    let is_done =
+        matches!(cell.kind, Kind::ResetAfter | Kind::MalformedXml | Kind::Truncated | Kind::WrongLength | Kind::Drip);
+    let end = match operation {
         AbortMultipartUpload => End::Failed("AccessDenied"),
+        CompleteMultipartUpload if is_done => End::Copied,
         ListObjectsV2 => End::Unworkable(code),
         _ => End::Failed(code),
     };
-    let upload = match cell.scene.operation {
-        AbortMultipartUpload => Upload::Said,
+    let upload = match (operation, cell.kind) {
+        (AbortMultipartUpload, Kind::Empty200) => Upload::Denied,
+        (AbortMultipartUpload, Kind::MalformedXml | Kind::WrongLength) => Upload::None,
+        (AbortMultipartUpload, _) => Upload::Said,
         _ => Upload::None,
     };
     (end, upload)

@@ -214,7 +214,9 @@ impl Cell {
         let rule = Rule::on(operation, self.kind.fault(operation));
         let rule = match operation {
             Operation::ListObjectsV2 => rule.bucket(SOURCE),
-            Operation::HeadObject | Operation::GetObject | Operation::GetObjectTagging => rule.bucket(SOURCE).key("in/a"),
+            Operation::HeadObject | Operation::GetObject | Operation::GetObjectTagging => {
+                rule.bucket(SOURCE).key("in/a")
+            }
             _ => rule.key("out/a"),
         };
         // The first page and the first part come through: it is the second that is struck.
@@ -236,9 +238,13 @@ impl Cell {
         ended(&world, &ran, expected, &source);
         let open = world.open_uploads();
         match upload {
-            Upload::None if matches!(expected, End::Unworkable(_)) => assert_eq!(open, world.named_uploads(), "{ran:?}"),
+            Upload::None if matches!(expected, End::Unworkable(_)) => {
+                assert_eq!(open, world.named_uploads(), "{ran:?}")
+            }
             Upload::None => assert_eq!(open, [""; 0], "{ran:?}"),
-            Upload::Said => assert!(ran.said("could not be aborted and is left behind") >= open.len().max(1), "{ran:?}"),
+            Upload::Said => {
+                assert!(ran.said("could not be aborted and is left behind") >= open.len().max(1), "{ran:?}")
+            }
             Upload::Denied => assert!(open.len() <= 1, "{ran:?}"),
         }
         mended(&world, &self.args(), expected);

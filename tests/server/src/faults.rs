@@ -56,7 +56,7 @@ pub enum Fault {
     /// whole, then there is silence for this long, then the connection is reset. An answer without
     /// a body is not sent at all.
     Stalled(Duration),
-    /// The work is done, then the answer's body comes in ten pieces over this time, and whole in the
+    /// The work is done, then the answer's body comes in some ten pieces over this time, and whole in the
     /// end. An answer without a body comes after this time.
     Drip(Duration),
     /// The work is done, then the answer's length is told to be one byte less than it is, and the body

@@ -85,7 +85,7 @@ pub(super) async fn mislead(answer: Response<Body>, head: bool) -> Result<Respon
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-/// Pieces that a body drips in.
+/// Pieces that a body drips in, if it has as many bytes.
 const DROPS: usize = 10;
 
 /// The answer, its body in pieces over so long; one without a body comes that much later.
@@ -96,8 +96,9 @@ pub(super) async fn drip(answer: Response<Body>, duration: Duration) -> Result<R
         tokio::time::sleep(duration).await;
         return Ok(Response::from_parts(parts, Body::empty()));
     }
-    let every = duration / u32::try_from(DROPS).unwrap_or(1);
-    let dripping = Dripping { piece: body.len().div_ceil(DROPS), body, every, wait: Box::pin(tokio::time::sleep(every)) };
+    let pieces = body.len().min(DROPS);
+    let every = duration / u32::try_from(pieces).unwrap_or(1);
+    let dripping = Dripping { piece: body.len() / pieces, body, every, wait: Box::pin(tokio::time::sleep(every)) };
     Ok(Response::from_parts(parts, Body::http_body_unsync(dripping)))
 }
 
