@@ -102,17 +102,19 @@ impl World {
 
     /// Copies `in/` to `out/`, with more flags; the summary is printed as JSON.
     pub fn copy_all(&self, args: &[&str]) -> Ran {
+        run(self.copy_all_command(args))
+    }
+
+    /// The command that copies `in/` to `out/`.
+    pub fn copy_all_command(&self, args: &[&str]) -> Command {
         let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
         let mut all = vec![from.as_str(), to.as_str(), "--json"];
         all.extend_from_slice(args);
-        self.copy(&all)
+        self.copy_command(&all)
     }
 
     pub fn spawn_copy_all(&self, args: &[&str]) -> Child {
-        let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
-        let mut all = vec![from.as_str(), to.as_str(), "--json"];
-        all.extend_from_slice(args);
-        self.copy_command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.copy_all_command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// The same in the smallest parts, one way.
@@ -270,6 +272,25 @@ impl Ran {
         assert_eq!(self.count("selected"), sum(&["done", "skipped", "failed", "pending"]), "{self:?}");
         self
     }
+}
+
+/// What becomes of a write to a file that would grow past its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// It fails, as on a full disk.
+    Fails,
+    /// It is the last thing that the process does.
+    Kills,
+}
+
+/// The same command, where no file may have more than so many blocks of 512 bytes.
+pub fn limited(command: &Command, blocks: u64, past: Past) -> Command {
+    let trap = if past == Past::Fails { "trap '' XFSZ; " } else { "ulimit -c 0; " };
+    let mut limited = Command::new("sh");
+    limited.arg("-c").arg(format!("ulimit -f {blocks}; {trap}exec \"$0\" \"$@\""));
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited
 }
 
 pub fn run(mut command: Command) -> Ran {
