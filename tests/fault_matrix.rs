@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::DEST;
 use common::matrix::{Cell, End, KINDS, Kind, SCENES, Upload, check_all, missing};
 use s3bulk_test_server::Operation;
 
@@ -14,6 +15,11 @@ fn expected_of_one(cell: Cell) -> (End, Upload) {
         // The object fails for another reason: that is why its upload is aborted.
         (AbortMultipartUpload, _) => End::Failed("AccessDenied"),
         (_, kind) if kind.is_transient() => End::Copied,
+        // What a bucket is asked for need not be allowed.
+        (HeadBucket | ListMultipartUploads, Kind::Forbidden) => End::Copied,
+        (HeadObject, Kind::Forbidden) if cell.scene.bucket == DEST => End::Copied,
+        (HeadBucket, Kind::NotFound) => End::Unworkable("does not exist"),
+        (ListMultipartUploads, Kind::NotFound) => End::Copied,
         (ListObjectsV2, Kind::Forbidden) => End::Unworkable("AccessDenied"),
         (GetObjectTagging, Kind::Forbidden) => End::WithoutTags,
         // What the checkpoint says of the parts is relied on.
@@ -27,10 +33,12 @@ fn expected_of_one(cell: Cell) -> (End, Upload) {
         (_, Kind::NotFound) => End::Failed(missing(operation)),
         // All that is needed of the source was read before.
         (PutObject | UploadPart | CompleteMultipartUpload, _) => End::Copied,
+        (HeadObject, _) if cell.scene.bucket == DEST => End::Copied,
         _ => End::Vanished,
     };
     let upload = match (operation, cell.kind) {
-        (AbortMultipartUpload, Kind::Forbidden) => Upload::Said,
+        (AbortMultipartUpload | ListMultipartUploads, Kind::Forbidden) => Upload::Said,
+        (ListMultipartUploads, Kind::NotFound) => Upload::Said,
         (AbortMultipartUpload | ListParts, Kind::NotFound) | (AbortMultipartUpload, Kind::Empty200) => Upload::Denied,
         _ => Upload::None,
     };
@@ -41,7 +49,7 @@ fn expected_of_one(cell: Cell) -> (End, Upload) {
 fn expected_of_all(cell: Cell) -> (End, Upload) {
     use Operation::*;
     let operation = cell.scene.operation;
-    let has_body = !matches!(operation, HeadObject | PutObject | UploadPart | AbortMultipartUpload);
+    let has_body = !matches!(operation, HeadBucket | HeadObject | PutObject | UploadPart | AbortMultipartUpload);
     let code = match (operation, cell.kind) {
         // An answer to HEAD has no body that would name it.
         (HeadObject, Kind::SlowDown) => "ServiceUnavailable",
@@ -53,6 +61,8 @@ fn expected_of_all(cell: Cell) -> (End, Upload) {
         (GetObject, Kind::ErrorIn200) => "MalformedAnswer",
         (_, Kind::ErrorIn200) => "InternalError",
         (_, Kind::ResetBefore | Kind::ResetAfter) => "ConnectionFailed",
+        // It is the size of the object that is told.
+        (HeadObject, Kind::WrongLength) if cell.scene.bucket == DEST => "ChecksumMismatch",
         (_, Kind::Truncated) if !has_body => "ConnectionFailed",
         (GetObject, Kind::Truncated) => "IncompleteBody",
         (ListObjectsV2, Kind::Truncated) => "ConnectionFailed",
@@ -67,13 +77,16 @@ fn expected_of_all(cell: Cell) -> (End, Upload) {
     let end = match operation {
         AbortMultipartUpload => End::Failed("AccessDenied"),
         CompleteMultipartUpload if is_done => End::Copied,
-        ListObjectsV2 => End::Unworkable(code),
+        // It is answered, if with an error: whether one may work is for the first request to say.
+        HeadBucket if !matches!(code, "ConnectionFailed" | "RequestTimeout") => End::Copied,
+        HeadBucket | ListObjectsV2 => End::Unworkable(code),
+        ListMultipartUploads => End::Copied,
         _ => End::Failed(code),
     };
     let upload = match (operation, cell.kind) {
         (AbortMultipartUpload, Kind::Empty200) => Upload::Denied,
         (AbortMultipartUpload, Kind::MalformedXml | Kind::WrongLength) => Upload::None,
-        (AbortMultipartUpload, _) => Upload::Said,
+        (AbortMultipartUpload | ListMultipartUploads, _) => Upload::Said,
         _ => Upload::None,
     };
     (end, upload)
@@ -82,9 +95,9 @@ fn expected_of_all(cell: Cell) -> (End, Upload) {
 #[test]
 fn a_fault_that_strikes_once_is_healed_and_one_that_does_not_pass_is_told() {
     let applies = |cell: &Cell| {
-        let vanishes = cell.kind == Kind::Vanishes;
         // Whether a listing shows what is deleted meanwhile is a matter of luck.
-        !(vanishes && matches!(cell.scene.operation, Operation::ListObjectsV2 | Operation::AbortMultipartUpload))
+        let before = matches!(cell.scene.operation, Operation::HeadBucket | Operation::ListObjectsV2);
+        !(cell.kind == Kind::Vanishes && (before || cell.scene.operation == Operation::AbortMultipartUpload))
     };
     let cell = |scene, kind: Kind| Cell { scene, kind, lasts: matches!(kind, Kind::Forbidden | Kind::NotFound) };
     let cells = SCENES.iter().flat_map(|scene| KINDS.map(|kind| cell(*scene, kind)));

@@ -85,7 +85,11 @@ impl Kind {
 /// What a 404 to this call says that there is not.
 pub fn missing(operation: Operation) -> &'static str {
     match operation {
-        Operation::ListObjectsV2 | Operation::PutObject | Operation::CreateMultipartUpload => "NoSuchBucket",
+        Operation::HeadBucket
+        | Operation::ListObjectsV2
+        | Operation::PutObject
+        | Operation::CreateMultipartUpload
+        | Operation::ListMultipartUploads => "NoSuchBucket",
         Operation::UploadPart
         | Operation::CompleteMultipartUpload
         | Operation::AbortMultipartUpload
@@ -98,19 +102,28 @@ pub fn missing(operation: Operation) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scene {
     pub operation: Operation,
+    /// Where it is sent.
+    pub bucket: &'static str,
     pub way: &'static str,
     pub large: bool,
 }
 
-const fn scene(operation: Operation, way: &'static str, large: bool) -> Scene {
-    Scene { operation, way, large }
+const fn reads(operation: Operation, way: &'static str, large: bool) -> Scene {
+    Scene { operation, bucket: SOURCE, way, large }
 }
 
-pub const SCENES: [Scene; 14] = [
-    scene(Operation::ListObjectsV2, "server", false),
+const fn scene(operation: Operation, way: &'static str, large: bool) -> Scene {
+    Scene { operation, bucket: DEST, way, large }
+}
+
+pub const SCENES: [Scene; 17] = [
+    reads(Operation::HeadBucket, "server", false),
+    reads(Operation::ListObjectsV2, "server", false),
+    reads(Operation::HeadObject, "server", true),
+    // It is asked what became of an upload.
     scene(Operation::HeadObject, "server", true),
-    scene(Operation::GetObject, "client", false),
-    scene(Operation::GetObject, "client", true),
+    reads(Operation::GetObject, "client", false),
+    reads(Operation::GetObject, "client", true),
     scene(Operation::PutObject, "client", false),
     scene(Operation::CopyObject, "server", false),
     scene(Operation::UploadPart, "client", true),
@@ -119,8 +132,10 @@ pub const SCENES: [Scene; 14] = [
     scene(Operation::CompleteMultipartUpload, "server", true),
     scene(Operation::CompleteMultipartUpload, "client", true),
     scene(Operation::AbortMultipartUpload, "server", true),
-    scene(Operation::GetObjectTagging, "client", false),
+    reads(Operation::GetObjectTagging, "client", false),
     scene(Operation::ListParts, "server", true),
+    // It is looked for an upload of which the answer was lost.
+    scene(Operation::ListMultipartUploads, "server", true),
 ];
 
 /// One cell.
@@ -160,7 +175,7 @@ pub enum Upload {
 /// A key that is struck, and two that are not.
 fn world(large: bool) -> World {
     let world = World::with(Config { page_size: 2, ..Config::default() });
-    let first = if large { Object::pattern(5 * MIB + 2, 1) } else { Object::new("a body of some bytes") };
+    let first = if large { Object::pattern(5 * MIB + 20, 1) } else { Object::new("a body of some bytes") };
     // Nothing but its length and its entity tag tells that it is whole.
     let first = first.content_type("text/plain").metadata("key", "a").tag("key", "a").without_checksum();
     world.store().put(SOURCE, "in/a", first);
@@ -199,6 +214,10 @@ impl Cell {
         let second_part = |fault| Rule::on(Operation::UploadPartCopy, fault).key("out/a").when(When::Kth(2));
         match self.scene.operation {
             Operation::AbortMultipartUpload => world.server.faults().add(second_part(code(403, "AccessDenied"))),
+            Operation::ListMultipartUploads => {
+                let lost = Rule::on(Operation::CreateMultipartUpload, Fault::ResetAfter).when(When::Kth(1));
+                world.server.faults().add(lost);
+            }
             Operation::ListParts => {
                 world.server.faults().add(second_part(code(404, "NoSuchBucket")));
                 world.copy_all(&self.args()).expect(10);
@@ -212,12 +231,12 @@ impl Cell {
     fn rules(self) -> Vec<Rule> {
         let operation = self.scene.operation;
         let rule = Rule::on(operation, self.kind.fault(operation));
-        let rule = match operation {
-            Operation::ListObjectsV2 => rule.bucket(SOURCE),
-            Operation::HeadObject | Operation::GetObject | Operation::GetObjectTagging => {
-                rule.bucket(SOURCE).key("in/a")
+        let rule = match (operation, self.scene.bucket) {
+            (Operation::HeadBucket | Operation::ListObjectsV2 | Operation::ListMultipartUploads, bucket) => {
+                rule.bucket(bucket)
             }
-            _ => rule.key("out/a"),
+            (_, SOURCE) => rule.bucket(SOURCE).key("in/a"),
+            (_, bucket) => rule.bucket(bucket).key("out/a"),
         };
         // The first page and the first part come through: it is the second that is struck.
         let is_part = matches!(operation, Operation::UploadPart | Operation::UploadPartCopy | Operation::GetObject);
@@ -238,12 +257,13 @@ impl Cell {
         ended(&world, &ran, expected, &source);
         let open = world.open_uploads();
         match upload {
+            Upload::None if ran.json()["checkpoint"].is_null() => assert_eq!(open, [""; 0], "{ran:?}"),
             Upload::None if matches!(expected, End::Unworkable(_)) => {
                 assert_eq!(open, world.named_uploads(), "{ran:?}")
             }
             Upload::None => assert_eq!(open, [""; 0], "{ran:?}"),
             Upload::Said => {
-                assert!(ran.said("could not be aborted and is left behind") >= open.len().max(1), "{ran:?}")
+                assert!(ran.said("see s3bulk abort-uploads") >= open.len().max(1), "{ran:?}")
             }
             Upload::Denied => assert!(open.len() <= 1, "{ran:?}"),
         }
