@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::DEST;
 use common::matrix::{Cell, End, KINDS, Kind, SCENES, Upload, check_all, missing};
-use s3bulk_test_server::Operation;
+use common::{DEST, MIB, SOURCE, World};
+use s3bulk_test_server::{Fault, Object, Operation, Rule};
 
 /// What a fault that strikes one call, or one for good (403, 404), comes to.
 fn expected_of_one(cell: Cell) -> (End, Upload) {
@@ -108,4 +108,26 @@ fn a_fault_that_strikes_once_is_healed_and_one_that_does_not_pass_is_told() {
 fn a_fault_that_strikes_every_call_is_told_by_its_name() {
     let cells = SCENES.iter().flat_map(|scene| KINDS.map(|kind| Cell { scene: *scene, kind, lasts: true }));
     check_all(&cells.filter(|cell| cell.kind.is_transient()).collect::<Vec<_>>(), expected_of_all);
+}
+
+#[test]
+fn a_length_that_is_always_wrong_is_refused_again_when_failures_are_tried_again() {
+    for large in [false, true] {
+        let world = World::new();
+        let object = if large { Object::pattern(6 * MIB, 1) } else { Object::new("a body of some bytes") };
+        world.store().put(SOURCE, "in/a", object.without_checksum());
+        for operation in [Operation::HeadObject, Operation::GetObject] {
+            world.server.faults().add(Rule::on(operation, Fault::WrongLength).bucket(SOURCE));
+        }
+        for more in [&[][..], &["--retry-failed"], &["--retry-failed"]] {
+            let ran = world.copy_in_parts("client", &[&["--attempts", "2"], more].concat()).expect(3).expect_sums();
+            assert!(ran.stderr.contains("MalformedAnswer"), "{ran:?}");
+            assert!(world.store().keys(DEST).is_empty());
+        }
+        // It is another object by now, of another length.
+        world.server.faults().clear();
+        world.store().put(SOURCE, "in/a", Object::new("short").without_checksum());
+        world.copy_in_parts("client", &["--retry-failed"]).expect(0);
+        world.assert_copied();
+    }
 }

@@ -165,7 +165,7 @@ impl Copy {
         let acl = self.acl(plan, item).await?;
         let attributes = wants.attributes(object, Read { head: head.as_ref(), tags: None, acl }, true);
         let checksum = head.as_ref().and_then(|head| head.checksum);
-        let etag = head.as_ref().map(|head| &head.revision.etag).or(object.etag.as_ref());
+        let etag = head.as_ref().map(|head| &head.revision.etag).or(item.listed_etag());
         let copied = |evidence, checksum: Option<Checksum>, written: Written| Copied {
             bytes: object.size,
             evidence,
