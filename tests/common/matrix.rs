@@ -106,17 +106,23 @@ pub struct Scene {
     pub bucket: &'static str,
     pub way: &'static str,
     pub large: bool,
+    /// Parts are never in memory whole.
+    pub streamed: bool,
 }
 
 const fn reads(operation: Operation, way: &'static str, large: bool) -> Scene {
-    Scene { operation, bucket: SOURCE, way, large }
+    Scene { operation, bucket: SOURCE, way, large, streamed: false }
 }
 
 const fn scene(operation: Operation, way: &'static str, large: bool) -> Scene {
-    Scene { operation, bucket: DEST, way, large }
+    Scene { operation, bucket: DEST, way, large, streamed: false }
 }
 
-pub const SCENES: [Scene; 17] = [
+const fn streamed(scene: Scene) -> Scene {
+    Scene { streamed: true, ..scene }
+}
+
+pub const SCENES: [Scene; 19] = [
     reads(Operation::HeadBucket, "server", false),
     reads(Operation::ListObjectsV2, "server", false),
     reads(Operation::HeadObject, "server", true),
@@ -124,9 +130,11 @@ pub const SCENES: [Scene; 17] = [
     scene(Operation::HeadObject, "server", true),
     reads(Operation::GetObject, "client", false),
     reads(Operation::GetObject, "client", true),
+    streamed(reads(Operation::GetObject, "client", true)),
     scene(Operation::PutObject, "client", false),
     scene(Operation::CopyObject, "server", false),
     scene(Operation::UploadPart, "client", true),
+    streamed(scene(Operation::UploadPart, "client", true)),
     scene(Operation::UploadPartCopy, "server", true),
     scene(Operation::CreateMultipartUpload, "server", true),
     scene(Operation::CompleteMultipartUpload, "server", true),
@@ -199,6 +207,9 @@ impl Cell {
         let mut args = SMALL_PARTS.to_vec();
         // One after the other: the second part is the short one.
         args.extend(["--via", self.scene.way, "--concurrency", "1", "--list-concurrency", "1"]);
+        if self.scene.streamed {
+            args.extend(["--memory", "16MiB"]);
+        }
         if self.lasts {
             args.extend(["--attempts", "2"]);
         }
