@@ -100,6 +100,7 @@ impl Iterator for FailedItems {
         };
         let object = Object {
             version_id: recorded.failure.version_id.clone(),
+            etag: recorded.failure.etag.clone(),
             ..Object::new(recorded.failure.key.clone(), recorded.failure.size)
         };
         let item = Item { origin: Origin::Failure(recorded.n), ..Item::listed(recorded.source, object) };

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::file::recover;
+use super::state::State;
 use super::{Claim, JobIdentity, Journal, Mode, Place, Ticket, Wrote};
 use crate::model::{
     Checksum, Done, Error, Failure, Item, Object, Origin, Outcome, Position, Range, RequestError, Revision, Skip, Sum,
@@ -258,6 +260,52 @@ proptest! {
                 prop_assert!(unsettled.contains(key) || done, "{} is lost", key);
             }
         }
+    }
+}
+
+/// What a file says that is cut behind each of its bytes, and has so many zeros there.
+fn says(path: &Path, bytes: &[u8], zeros: u64) -> Vec<Result<Option<State>, String>> {
+    std::fs::write(path, bytes).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let cut = |keep: usize| {
+        file.set_len(keep as u64).unwrap();
+        file.set_len(keep as u64 + zeros).unwrap();
+        recover(path).map(|found| found.state).map_err(|error| error.to_string())
+    };
+    let mut said: Vec<_> = (0..=bytes.len()).rev().map(cut).collect();
+    said.reverse();
+    said
+}
+
+#[test]
+fn a_file_that_is_cut_at_any_byte_says_what_it_said_before_its_last_line_or_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("job.jsonl");
+    let (mut dice, mut world) = (Dice(11), World::new(12));
+    for compacted in [false, true] {
+        // Interrupted, and gone on with: the second file begins with what the first came to.
+        let mut journal = open(&path, Mode::ResumeOrStart).unwrap();
+        let (indices, reopened) = pass(&mut journal, &mut dice);
+        world.work(&mut journal, indices, reopened, 30, &mut dice);
+        drop(journal);
+        let bytes = std::fs::read(&path).unwrap();
+        let line_ends = |at: usize| bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let torn = says(&path, &bytes, 0);
+        for (keep, said) in torn.iter().enumerate() {
+            match said {
+                Ok(state) => assert_eq!(Ok(state), torn[line_ends(keep)].as_ref(), "cut at {keep}"),
+                Err(why) => assert!(why.contains("is not a checkpoint") || why.contains("is damaged"), "{why}"),
+            }
+        }
+        let refused = torn.iter().filter(|said| said.is_err()).count();
+        let header = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+        // The header, but for nothing at all and for the whole of it; and what a compaction owes.
+        assert!(if compacted { refused > header } else { refused == header }, "{refused} of {}", bytes.len());
+        // A machine that went down may have the length on disk, and not the bytes.
+        for (keep, said) in says(&path, &bytes, 100).iter().enumerate().skip(header + 1) {
+            assert!(said.is_err() || *said == torn[keep], "zeros from {keep}");
+        }
+        std::fs::write(&path, &bytes).unwrap();
     }
 }
 

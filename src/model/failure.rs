@@ -16,6 +16,9 @@ pub struct Failure {
     pub version_id: Option<String>,
     /// Size in bytes, as last seen.
     pub size: u64,
+    /// Its entity tag, as it was listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
     /// Where it should have gone: `s3://bucket/key`.
     pub dest: String,
     /// The S3 error code, or a name of our own in the same style.
@@ -39,6 +42,7 @@ impl Failure {
             key: object.key.clone(),
             version_id: object.version_id.clone(),
             size: object.size,
+            etag: object.etag.clone(),
             dest,
             code: error.code,
             message: format!("{}: {}", error.operation, error.message),

@@ -74,6 +74,11 @@ impl Item {
         Self { source, origin: Origin::Listing, object, beside: Beside::Unknown, upload: None }
     }
 
+    /// The entity tag that a listing of this run showed: one of a failure may be old.
+    pub fn listed_etag(&self) -> Option<&String> {
+        self.object.etag.as_ref().filter(|_| self.origin == Origin::Listing)
+    }
+
     /// Where it stands in its range.
     pub fn position(&self) -> Position {
         match self.origin {

@@ -165,7 +165,7 @@ impl Copy {
         let acl = self.acl(plan, item).await?;
         let attributes = wants.attributes(object, Read { head: head.as_ref(), tags: None, acl }, true);
         let checksum = head.as_ref().and_then(|head| head.checksum);
-        let etag = head.as_ref().map(|head| &head.revision.etag).or(object.etag.as_ref());
+        let etag = head.as_ref().map(|head| &head.revision.etag).or(item.listed_etag());
         let copied = |evidence, checksum: Option<Checksum>, written: Written| Copied {
             bytes: object.size,
             evidence,
@@ -298,7 +298,7 @@ impl Copy {
             in_parts = !in_parts;
             // It is another object than the one that was listed.
             let version_id = item.object.version_id.clone();
-            let head = plan.source.head(&item.object.key, version_id.as_deref()).await?;
+            let head = plan.source.head_of(&item.object).await?;
             let object = Object { version_id, ..head.object(&item.object.key) };
             seen = std::borrow::Cow::Owned(Item { object, upload: None, ..item.clone() });
         }

@@ -132,7 +132,7 @@ impl Copy {
             bytes: item.object.size,
             evidence,
             lacks_tags: false,
-            etag: item.object.etag.clone(),
+            etag: item.listed_etag().cloned(),
             version_id: item.object.version_id.clone(),
             checksum: written.checksum,
             written,

@@ -99,7 +99,7 @@ impl Copy {
         under: &mut Under,
     ) -> Result<Option<Copied>, RequestError> {
         let key = &item.object.key;
-        let mut head = plan.source.head(key, item.object.version_id.as_deref()).await?;
+        let mut head = plan.source.head_of(&item.object).await?;
         refuse_unreadable(&head)?;
         if item.object.version_id.is_none() {
             if self.unpinned.load(Relaxed) {
@@ -218,10 +218,13 @@ impl Copy {
             Ok(created) => {
                 if let Some((since, until)) = self.settings.unfinished {
                     let ago = |time: i64| now.saturating_sub(time);
-                    self.tidy(plan, Some(&created.id), ago(since), ago(until.saturating_add(LAST_REQUEST))).await;
+                    let youngest = ago(until.saturating_add(LAST_REQUEST));
+                    if let Err(error) = self.tidy(plan, Some(&created.id), ago(since), youngest).await {
+                        tracing::debug!(%error, "uploads cannot be listed");
+                    }
                 }
-                if created.attempts > 1 {
-                    self.tidy(plan, Some(&created.id), age, 0).await;
+                if created.is_in_doubt {
+                    self.tidy_lost(plan, Some(&created.id), age).await;
                 }
                 (upload.id, upload.checksums, upload.lacks_tags) = (created.id, created.checksums, lacks_tags);
                 Ok(())
@@ -229,7 +232,7 @@ impl Copy {
             Err(error) => {
                 let sent = error.attempts > 0 && matches!(error.class, Class::Transient | Class::Interrupted);
                 if error.attempts > 1 || sent {
-                    self.tidy(plan, None, age, 0).await;
+                    self.tidy_lost(plan, None, age).await;
                 }
                 Err(error)
             }
@@ -248,19 +251,31 @@ impl Copy {
         }
     }
 
+    /// Aborts what was begun up to `age` seconds ago without an answer. That it cannot be looked for
+    /// is said, since the store keeps and bills it.
+    async fn tidy_lost(&self, plan: &Plan<'_>, ours: Option<&str>, age: i64) {
+        if let Err(error) = self.tidy(plan, ours, age, 0).await {
+            tracing::warn!(
+                "an upload to s3://{}/{} may have been begun without an answer, and cannot be looked for ({}): see \
+                 s3bulk abort-uploads",
+                self.dest.name(),
+                crate::model::escape_key(&plan.dest_key),
+                error.code
+            );
+        }
+    }
+
     /// Aborts uploads to exactly this key that were begun between `oldest` and `youngest` seconds ago
-    /// and are not `ours`. By the server's clock, where it shows ours. A store that does not say which
-    /// there are is left alone.
-    async fn tidy(&self, plan: &Plan<'_>, ours: Option<&str>, oldest: i64, youngest: i64) {
+    /// and are not `ours`. By the server's clock, where it shows ours.
+    ///
+    /// # Errors
+    /// That the store does not say which there are: none is aborted.
+    async fn tidy(&self, plan: &Plan<'_>, ours: Option<&str>, oldest: i64, youngest: i64) -> Result<(), RequestError> {
         let (mut found, mut marker) = (Vec::new(), None);
         loop {
-            match self.dest.list_uploads(&plan.dest_key, marker.as_ref(), true).await {
-                Ok((uploads, next)) => {
-                    found.extend(uploads.into_iter().filter(|upload| upload.key == plan.dest_key));
-                    marker = next;
-                }
-                Err(error) => return tracing::debug!(%error, "uploads cannot be listed"),
-            }
+            let (uploads, next) = self.dest.list_uploads(&plan.dest_key, marker.as_ref(), true).await?;
+            found.extend(uploads.into_iter().filter(|upload| upload.key == plan.dest_key));
+            marker = next;
             if marker.is_none() {
                 break;
             }
@@ -268,6 +283,7 @@ impl Copy {
         for id in lost(&found, ours, (oldest, youngest), jiff::Timestamp::now().as_second()) {
             self.give_up(plan, id).await;
         }
+        Ok(())
     }
 }
 

@@ -56,19 +56,19 @@ impl Copy {
 
     /// The object, and its bytes of the budget; `None` if it has grown too large for one piece.
     async fn fetch(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<(Fetched, Reservation)>, RequestError> {
-        let (key, version) = (&item.object.key, item.object.version_id.as_deref());
+        let object = &item.object;
         let mut size = item.object.size;
         if size > self.threshold(Way::Client) {
             // It was large when it was listed.
-            size = plan.source.head(key, version).await?.revision.size;
+            size = plan.source.head_of(object).await?.revision.size;
         }
         for _ in 0..GROWTHS {
             let bytes = self.reserve(size.saturating_add(CONNECTIONS)).await?;
-            if let Some(fetched) = plan.source.get(key, version, size).await? {
+            if let Some(fetched) = plan.source.get(object, size).await? {
                 return Ok(Some((fetched, bytes)));
             }
             drop(bytes);
-            size = plan.source.head(key, version).await?.revision.size;
+            size = plan.source.head_of(object).await?.revision.size;
             if size > self.threshold(Way::Client) {
                 return Ok(None);
             }

@@ -22,6 +22,9 @@ const ROUNDS: usize = 8;
 /// Places that are asked for at once where those before were behind all keys.
 const NARROWING: usize = 3;
 
+/// Folders that a source is cut at in the beginning.
+const FOLDERS: usize = 6;
+
 /// Pages that a part should have at least.
 pub(super) const LEAST_PAGES: f64 = 2.0;
 
@@ -193,6 +196,8 @@ impl Survey<'_> {
         };
         self.asked += 1;
         let folders = self.source.bucket.list(&request).await?.folders;
+        // What is known to be there costs little: the work begins in several places at once.
+        let want = if self.spread == Spread::Even { want.max(FOLDERS) } else { want };
         let places = cut_points(&folders, cursor, self.standing.high(), want + 1);
         self.pages_behind(places).await
     }

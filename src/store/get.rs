@@ -16,7 +16,7 @@ use super::checksums::compare;
 use super::error::{chain, malformed, translate};
 use super::head::head_of_get;
 use super::{Acl, Bucket, Head};
-use crate::model::{Checksum, Checksummer, Class, Operation, RequestError, Revision};
+use crate::model::{Checksum, Checksummer, Class, Object, Operation, RequestError, Revision};
 use crate::pace::transfer_allowance;
 
 /// An object that was read.
@@ -31,18 +31,20 @@ pub struct Fetched {
 }
 
 impl Bucket {
-    /// Reads `key` whole: what a single answer says, so that body and headers belong together even
-    /// where the object is being replaced. At most `limit` bytes; `None` if the object has more.
+    /// Reads an object that was listed, whole: what a single answer says, so that body and headers
+    /// belong together even where the object is being replaced. At most `limit` bytes; `None` if the
+    /// object has more.
     ///
     /// # Errors
-    /// A body that ends early or is not what the store's checksum says.
-    pub async fn get(&self, key: &str, version_id: Option<&str>, limit: u64) -> Result<Option<Fetched>, RequestError> {
+    /// A body that ends early, is not what the store's checksum says, or has another size than the
+    /// listing says of the same entity tag.
+    pub async fn get(&self, listed: &Object, limit: u64) -> Result<Option<Fetched>, RequestError> {
         self.reads_checksums
             .call(|checksum| async move {
-                self.call((Operation::GetObject, key), transfer_allowance(limit), || async {
-                    let request = self.client.get_object().bucket(&self.name).key(key);
+                self.call((Operation::GetObject, &listed.key), transfer_allowance(limit), || async {
+                    let request = self.client.get_object().bucket(&self.name).key(&listed.key);
                     let answer = request
-                        .set_version_id(version_id.map(str::to_owned))
+                        .set_version_id(listed.version_id.clone())
                         .set_request_payer(self.payer())
                         .set_expected_bucket_owner(self.expected_owner.clone())
                         .customize()
@@ -51,6 +53,7 @@ impl Bucket {
                         .await
                         .map_err(|error| translate(Operation::GetObject, error))?;
                     let head = head_of_get(&answer)?;
+                    head.check_against(Operation::GetObject, listed)?;
                     if head.revision.size > limit {
                         return Ok(None);
                     }

@@ -67,6 +67,24 @@ impl Head {
             ..Object::new(key, self.revision.size)
         }
     }
+
+    /// Checks that it is not the object that was `listed` with another size: where no checksum tells,
+    /// a length that is wrong would make a copy of another length.
+    ///
+    /// # Errors
+    /// Another size under the same entity tag.
+    pub(super) fn check_against(&self, operation: Operation, listed: &Object) -> Result<(), RequestError> {
+        let there = self.revision.etag.trim_matches('"');
+        let is_listed = listed.etag.as_ref().is_some_and(|etag| etag.trim_matches('"') == there);
+        if !is_listed || there.is_empty() || listed.size == self.revision.size {
+            return Ok(());
+        }
+        let message = format!(
+            "it tells of {} bytes, where {} were listed under the same entity tag",
+            self.revision.size, listed.size
+        );
+        Err(RequestError::local(operation, Class::Transient, "MalformedAnswer", message))
+    }
 }
 
 /// HeadObject and GetObject answer with the same headers.
@@ -167,6 +185,26 @@ impl Bucket {
     /// # Errors
     /// [`Class::Missing`] where there is none.
     pub async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Head, RequestError> {
+        self.head_unless(key, version_id, |_| Ok(())).await
+    }
+
+    /// An object that was listed, as it is now.
+    ///
+    /// # Errors
+    /// Those of [`Bucket::head`]; an answer that has another size for what was listed.
+    pub async fn head_of(&self, listed: &Object) -> Result<Head, RequestError> {
+        let check = |head: &Head| head.check_against(Operation::HeadObject, listed);
+        self.head_unless(&listed.key, listed.version_id.as_deref(), check).await
+    }
+
+    /// The object, asked for again where its head does not pass the `check`.
+    async fn head_unless(
+        &self,
+        key: &str,
+        version_id: Option<&str>,
+        check: impl Fn(&Head) -> Result<(), RequestError>,
+    ) -> Result<Head, RequestError> {
+        let check = &check;
         self.reads_checksums
             .call(|checksum| async move {
                 self.call((Operation::HeadObject, key), Duration::ZERO, || async {
@@ -180,7 +218,9 @@ impl Bucket {
                         .send()
                         .await
                         .map_err(|error| translate(Operation::HeadObject, error))?;
-                    head_of_head(&answer)
+                    let head = head_of_head(&answer)?;
+                    check(&head)?;
+                    Ok(head)
                 })
                 .await
             })

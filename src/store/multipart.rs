@@ -36,8 +36,9 @@ pub struct Created {
     pub id: String,
     /// Whether its parts carry CRC-64 checksums.
     pub checksums: bool,
-    /// How often it was asked for: if more than once, there may be others that nobody knows.
-    pub attempts: u32,
+    /// Whether it was asked for before, and no answer said that nothing was begun: there may be others
+    /// that nobody knows.
+    pub is_in_doubt: bool,
 }
 
 /// A part as ListParts shows it.
@@ -64,11 +65,12 @@ impl Bucket {
         let operation = Operation::CreateMultipartUpload;
         let mut headers = attributes.to_request(false);
         headers.extend(self.customer_key.iter().flat_map(|key| key.to_request()));
-        let (headers, attempts) = (&headers, &AtomicU32::new(0));
+        let (headers, in_doubt) = (&headers, &AtomicU32::new(0));
         let create = |checksums: bool| async move {
             let id = self
                 .call((operation, key), Duration::ZERO, || async {
-                    attempts.fetch_add(1, Relaxed);
+                    // Until there is an answer: it may not come to that.
+                    in_doubt.fetch_add(1, Relaxed);
                     let request = self.client.create_multipart_upload().bucket(&self.name).key(key);
                     let answer = request
                         .set_checksum_algorithm(checksums.then_some(ChecksumAlgorithm::Crc64Nvme))
@@ -79,12 +81,18 @@ impl Bucket {
                         .interceptor(with_headers(headers.clone()))
                         .send()
                         .await
-                        .map_err(|error| translate(operation, error))?;
+                        .map_err(|error| translate(operation, error))
+                        .inspect_err(|error| {
+                            if error.class != Class::Transient {
+                                in_doubt.fetch_sub(1, Relaxed);
+                            }
+                        })?;
                     let id = answer.upload_id().filter(|id| !id.is_empty());
                     id.map(str::to_owned).ok_or_else(|| malformed(operation, "UploadId"))
                 })
                 .await?;
-            Ok(Created { id, checksums, attempts: attempts.load(Relaxed) })
+            // The last one was answered with this upload.
+            Ok(Created { id, checksums, is_in_doubt: in_doubt.load(Relaxed) > 1 })
         };
         if of_bytes { self.writes_checksums.call(create).await } else { create(false).await }
     }

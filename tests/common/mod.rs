@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub mod listing;
+pub mod matrix;
 
 pub const SOURCE: &str = "source-bucket";
 pub const DEST: &str = "dest-bucket";
@@ -80,6 +81,8 @@ impl World {
             ("AWS_ACCESS_KEY_ID", "test-key".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test-secret".to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            // One root certificate is read faster than those of the machine. Its key was thrown away.
+            ("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/root.pem").to_owned()),
             ("AWS_CONFIG_FILE", nothing.clone()),
             ("AWS_SHARED_CREDENTIALS_FILE", nothing),
             ("XDG_STATE_HOME", home.clone()),
@@ -101,17 +104,19 @@ impl World {
 
     /// Copies `in/` to `out/`, with more flags; the summary is printed as JSON.
     pub fn copy_all(&self, args: &[&str]) -> Ran {
+        run(self.copy_all_command(args))
+    }
+
+    /// The command that copies `in/` to `out/`.
+    pub fn copy_all_command(&self, args: &[&str]) -> Command {
         let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
         let mut all = vec![from.as_str(), to.as_str(), "--json"];
         all.extend_from_slice(args);
-        self.copy(&all)
+        self.copy_command(&all)
     }
 
     pub fn spawn_copy_all(&self, args: &[&str]) -> Child {
-        let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
-        let mut all = vec![from.as_str(), to.as_str(), "--json"];
-        all.extend_from_slice(args);
-        self.copy_command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.copy_all_command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// The same in the smallest parts, one way.
@@ -240,6 +245,11 @@ impl Ran {
         self.json()[field].as_u64().unwrap_or_else(|| panic!("no count {field} in {self:?}"))
     }
 
+    /// A count that is left out where it is nothing.
+    pub fn count_or_none(&self, field: &str) -> u64 {
+        self.json()[field].as_u64().unwrap_or(0)
+    }
+
     /// How many objects are known to be right by this kind of evidence.
     pub fn verified(&self, kind: &str) -> u64 {
         self.json()["verified"][kind].as_u64().unwrap_or(0)
@@ -264,6 +274,25 @@ impl Ran {
         assert_eq!(self.count("selected"), sum(&["done", "skipped", "failed", "pending"]), "{self:?}");
         self
     }
+}
+
+/// What becomes of a write to a file that would grow past its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// It fails, as on a full disk.
+    Fails,
+    /// It is the last thing that the process does.
+    Kills,
+}
+
+/// The same command, where no file may have more than so many blocks of 512 bytes.
+pub fn limited(command: &Command, blocks: u64, past: Past) -> Command {
+    let trap = if past == Past::Fails { "trap '' XFSZ; " } else { "ulimit -c 0; " };
+    let mut limited = Command::new("sh");
+    limited.arg("-c").arg(format!("ulimit -f {blocks}; {trap}exec \"$0\" \"$@\""));
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited
 }
 
 pub fn run(mut command: Command) -> Ran {

@@ -1,5 +1,6 @@
 //! Faults: which call fails, and how. Deciding is separate from doing, which is in `http`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,6 +56,19 @@ pub enum Fault {
     /// whole, then there is silence for this long, then the connection is reset. An answer without
     /// a body is not sent at all.
     Stalled(Duration),
+    /// The work is done, then the answer's body comes in some ten pieces over this time, and whole in the
+    /// end. An answer without a body comes after this time.
+    Drip(Duration),
+    /// The work is done, then the answer's length is told to be one byte less than it is, and the body
+    /// ends there. An answer without a body is told to have one of a byte, which never comes.
+    WrongLength,
+    /// This object is deleted, then the request is answered as usual.
+    Deletes {
+        /// Where it is.
+        bucket: String,
+        /// Its key.
+        key: String,
+    },
     /// Silence for this long, then the connection is reset; nothing is done.
     Hang(Duration),
     /// Answered as usual, this much later.
@@ -83,6 +97,8 @@ pub enum When {
 pub struct Rule {
     /// Only this operation; any when absent.
     pub operation: Option<Operation>,
+    /// Only this bucket; any when absent.
+    pub bucket: Option<String>,
     /// Only the object with exactly this key; calls on a bucket never match.
     pub key: Option<String>,
     /// Only objects whose keys begin so; calls on a bucket never match.
@@ -96,12 +112,18 @@ pub struct Rule {
 impl Rule {
     /// The fault on every call.
     pub fn always(fault: Fault) -> Rule {
-        Rule { operation: None, key: None, key_prefix: None, when: When::Always, fault }
+        Rule { operation: None, bucket: None, key: None, key_prefix: None, when: When::Always, fault }
     }
 
     /// The fault on every call of one operation.
     pub fn on(operation: Operation, fault: Fault) -> Rule {
         Rule { operation: Some(operation), ..Rule::always(fault) }
+    }
+
+    /// The same rule for one bucket only.
+    #[must_use]
+    pub fn bucket(self, bucket: impl Into<String>) -> Rule {
+        Rule { bucket: Some(bucket.into()), ..self }
     }
 
     /// The same rule for one key only.
@@ -123,9 +145,11 @@ impl Rule {
     }
 
     fn matches(&self, target: &Target) -> bool {
+        let bucket_is = |wanted: &String| target.bucket.as_ref() == Some(wanted);
         let key_is = |wanted: &String| target.key.as_ref() == Some(wanted);
         let key_begins = |prefix: &String| target.key.as_ref().is_some_and(|key| key.starts_with(prefix));
         self.operation.is_none_or(|operation| operation == target.operation)
+            && self.bucket.as_ref().is_none_or(bucket_is)
             && self.key.as_ref().is_none_or(key_is)
             && self.key_prefix.as_ref().is_none_or(key_begins)
     }
@@ -140,7 +164,8 @@ pub struct Faults {
 struct State {
     rules: Vec<Counted>,
     random: SplitMix,
-    injected: u64,
+    /// How many calls of each operation met a fault.
+    injected: BTreeMap<Operation, u64>,
 }
 
 struct Counted {
@@ -163,7 +188,7 @@ impl Counted {
 
 impl Faults {
     pub(crate) fn new(seed: u64) -> Faults {
-        let state = State { rules: Vec::new(), random: SplitMix(seed), injected: 0 };
+        let state = State { rules: Vec::new(), random: SplitMix(seed), injected: BTreeMap::new() };
         Faults { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -180,7 +205,12 @@ impl Faults {
 
     /// How many calls a fault was injected into.
     pub fn injected(&self) -> u64 {
-        self.lock().injected
+        self.lock().injected.values().sum()
+    }
+
+    /// How many calls of one operation a fault was injected into.
+    pub fn injected_into(&self, operation: Operation) -> u64 {
+        self.lock().injected.get(&operation).copied().unwrap_or_default()
     }
 
     /// Counts the call, and picks the fault that it meets.
@@ -204,7 +234,9 @@ impl Faults {
                 struck = Some(counted.rule.fault.clone());
             }
         }
-        state.injected += u64::from(struck.is_some());
+        if struck.is_some() {
+            *state.injected.entry(target.operation).or_default() += 1;
+        }
         struck
     }
 
@@ -260,7 +292,7 @@ mod tests {
         assert_eq!(faults.decide(&call(Operation::CopyObject, "exactly")), None);
         assert_eq!(faults.decide(&call(Operation::GetObject, "logs/1")), Some(Fault::Empty200));
         assert_eq!(faults.decide(&call(Operation::GetObject, "log")), None);
-        assert_eq!(faults.injected(), 2);
+        assert_eq!((faults.injected(), faults.injected_into(Operation::GetObject)), (2, 1));
         faults.clear();
         assert_eq!(faults.decide(&call(Operation::CopyObject, "exact")), None);
     }
@@ -271,5 +303,9 @@ mod tests {
         faults.add(Rule::always(Fault::SlowDown).key_prefix(""));
         let listing = Target { operation: Operation::ListObjectsV2, bucket: Some("b".to_owned()), key: None };
         assert_eq!(faults.decide(&listing), None);
+        faults.add(Rule::on(Operation::ListObjectsV2, Fault::SlowDown).bucket("other"));
+        assert_eq!(faults.decide(&listing), None);
+        faults.add(Rule::on(Operation::ListObjectsV2, Fault::SlowDown).bucket("b"));
+        assert_eq!(faults.decide(&listing), Some(Fault::SlowDown));
     }
 }

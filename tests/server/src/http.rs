@@ -171,6 +171,12 @@ impl Front {
                 }
                 damage::truncate(answer, silence).await
             }
+            Fault::Drip(duration) => damage::drip(self.work(parts, body, target).await?, duration).await,
+            Fault::WrongLength => damage::mislead(self.work(parts, body, target).await?, head).await,
+            Fault::Deletes { bucket, key } => {
+                self.store.delete(&bucket, &key);
+                self.work(parts, body, target).await
+            }
             Fault::Hang(duration) => {
                 tokio::time::sleep(duration).await;
                 Err(Dropped)
@@ -234,6 +240,9 @@ fn refusal(fault: &Fault) -> Option<Response<Body>> {
         | Fault::CorruptedRequest
         | Fault::Stalled(_)
         | Fault::Truncated
+        | Fault::Drip(_)
+        | Fault::WrongLength
+        | Fault::Deletes { .. }
         | Fault::Hang(_)
         | Fault::Latency(_) => return None,
     };

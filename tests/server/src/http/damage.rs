@@ -63,6 +63,73 @@ pub(super) async fn truncate(answer: Response<Body>, silence: Silence) -> Result
     Ok(Response::from_parts(parts, Body::http_body_unsync(half)))
 }
 
+/// The answer whose length is told to be one byte less, and whose body ends there. An answer without
+/// a body is told to have one, and the connection ends where it would begin.
+pub(super) async fn mislead(answer: Response<Body>, head: bool) -> Result<Response<Body>, Dropped> {
+    let (mut parts, body) = answer.into_parts();
+    parts.headers.remove(TRANSFER_ENCODING);
+    if head {
+        let told = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(told.unwrap_or_default().saturating_sub(1)));
+        return Ok(Response::from_parts(parts, body));
+    }
+    let mut body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    if body.is_empty() {
+        parts.status = StatusCode::OK;
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(1));
+        let half = Half { body: Body::empty(), left: 0, paused: false, silence: Silence::none() };
+        return Ok(Response::from_parts(parts, Body::http_body_unsync(half)));
+    }
+    body.truncate(body.len() - 1);
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// Pieces that a body drips in, if it has as many bytes.
+const DROPS: usize = 10;
+
+/// The answer, its body in pieces over so long; one without a body comes that much later.
+pub(super) async fn drip(answer: Response<Body>, duration: Duration) -> Result<Response<Body>, Dropped> {
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    if body.is_empty() {
+        tokio::time::sleep(duration).await;
+        return Ok(Response::from_parts(parts, Body::empty()));
+    }
+    let pieces = body.len().min(DROPS);
+    let every = duration / u32::try_from(pieces).unwrap_or(1);
+    let dripping = Dripping { piece: body.len() / pieces, body, every, wait: Box::pin(tokio::time::sleep(every)) };
+    Ok(Response::from_parts(parts, Body::http_body_unsync(dripping)))
+}
+
+/// A body that comes slowly.
+struct Dripping {
+    body: Bytes,
+    /// Bytes that come at once.
+    piece: usize,
+    every: Duration,
+    wait: Pin<Box<Sleep>>,
+}
+
+impl http_body::Body for Dripping {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        if self.body.is_empty() {
+            return Poll::Ready(None);
+        }
+        ready!(self.wait.as_mut().poll(cx));
+        self.wait = Box::pin(tokio::time::sleep(self.every));
+        let piece = self.piece.min(self.body.len());
+        Poll::Ready(Some(Ok(Frame::data(self.body.split_to(piece)))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.body.len() as u64)
+    }
+}
+
 /// What comes between the half of a body and the end of the connection.
 pub(super) struct Silence {
     sleep: Pin<Box<Sleep>>,
