@@ -279,3 +279,32 @@ pub(super) enum Asks {
     /// Fewer requests that KMS has a part in.
     SlowDownKms,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_lets_as_many_pass_as_it_says() {
+        let gates = Arc::new(Gates::default());
+        gates.is_calm.store(false, Relaxed);
+        let spot = Spot { bucket: "b", key: "k" };
+        gates.find(spot, true).limit().begin(Duration::ZERO, 100.0);
+        let began = Instant::now();
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let gates = Arc::clone(&gates);
+            tasks.spawn(async move {
+                for _ in 0..20 {
+                    let (gate, _) = gates.pass(spot, true).await;
+                    let sent = gates.now();
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    gates.answered(&gate, spot, true, sent, Asks::Nothing);
+                }
+            });
+        }
+        tasks.join_all().await;
+        let seconds = began.elapsed().as_secs_f64();
+        assert!((3.5..4.3).contains(&seconds), "{seconds}");
+    }
+}
