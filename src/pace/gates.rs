@@ -139,7 +139,6 @@ impl Gates {
     /// # Cancellation
     /// Safe: nothing is taken before the future is finished.
     pub(super) async fn pass(&self, spot: Spot<'_>, writes: bool) -> (Arc<Gate>, u64) {
-        let epoch = self.epoch();
         let gate = self.find(spot, writes);
         if !self.is_calm.load(Relaxed) {
             if self.has_kms.load(Relaxed) {
@@ -147,7 +146,7 @@ impl Gates {
             }
             gate.pass(self.began).await;
         }
-        (gate, epoch)
+        (gate, self.epoch())
     }
 
     /// Whether nothing was ever throttled.

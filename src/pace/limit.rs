@@ -44,10 +44,10 @@ const WINDOW: Duration = Duration::from_secs(1);
 const SLOT: Duration = Duration::from_millis(50);
 const SLOTS: usize = 20;
 
-/// How often a limit grows, and how much a second in the first 4 s after a cut, the first 8 s, and later.
+/// How often a limit grows, and how much a second in the first 6 s after a cut, the first 12 s, and later.
 const STEP: Duration = Duration::from_millis(100);
-const GROWTH: [(Duration, f64); 2] = [(Duration::from_secs(4), 0.015), (Duration::from_secs(8), 0.08)];
-const LATER: f64 = 0.3;
+const GROWTH: [(Duration, f64); 2] = [(Duration::from_secs(6), 0.012), (Duration::from_secs(12), 0.06)];
+const LATER: f64 = 0.25;
 /// How much it grows a second after a cut that was made blindly; and after another one, by how little was
 /// known then.
 const REGROWTH: f64 = 3.0;

@@ -17,13 +17,13 @@ const STRETCH: usize = 32;
 const FEW: u32 = 3;
 
 /// Stretches that tell something: in one the keys that came first may be better off by chance.
-const STRETCHES: usize = 10;
+const STRETCHES: usize = 12;
 
 /// Where none is throttled, so many would have to be if it were chance.
-const EXPECTED: f64 = 14.0;
+const EXPECTED: f64 = 18.0;
 
 /// How far apart two parts are, in standard deviations and as a ratio.
-const SURE: f64 = 5.0;
+const SURE: f64 = 7.0;
 const FAR: f64 = 3.0;
 
 /// The longest key that is remembered: what is behind that does not matter.
