@@ -15,6 +15,11 @@ use super::partition::{Answers, Division};
 /// Ranges of one bucket at most.
 const MOST: usize = 64;
 
+/// Requests beyond the keys that a limit was found for that cast doubt on it, and how often they may: keys
+/// that only go on in their order are beyond, too.
+const BEYOND: u32 = 64;
+const NEW_GROUNDS: u32 = 6;
+
 /// Who waits longer than so many seconds makes a crowd.
 const CROWD: f64 = 0.2;
 
@@ -28,11 +33,45 @@ pub(super) struct Gate {
     waiting: AtomicUsize,
     /// How often it was cut.
     slowed: AtomicU64,
+    ground: Mutex<Ground>,
+}
+
+/// The keys that a limit was found for.
+#[derive(Debug, Default)]
+struct Ground {
+    first: Box<str>,
+    last: Box<str>,
+    /// Requests beyond that were accepted since, and how often that was found.
+    beyond: u32,
+    found: u32,
 }
 
 impl Gate {
     fn limit(&self) -> MutexGuard<'_, Limit> {
         self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether many keys are accepted that lie beyond those for which the limit was found: it may be that
+    /// of others.
+    fn is_new_ground(&self, key: &str) -> bool {
+        let mut ground = self.ground.lock().unwrap_or_else(PoisonError::into_inner);
+        if ground.found >= NEW_GROUNDS || *ground.first <= *key && *key <= *ground.last {
+            return false;
+        }
+        if ground.last.is_empty() {
+            (ground.first, ground.last) = (key.into(), key.into());
+        }
+        ground.beyond += 1;
+        if ground.beyond < BEYOND {
+            return false;
+        }
+        (ground.beyond, ground.found) = (0, ground.found + 1);
+        if *key < *ground.first {
+            ground.first = key.into();
+        } else {
+            ground.last = key.into();
+        }
+        true
     }
 
     /// Waits until the limit lets one more pass, in order of arrival.
@@ -196,15 +235,12 @@ impl Gates {
         if self.is_calm.load(Relaxed) {
             return;
         }
-        let mut answers = gate.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.add(spot.key, throttled);
-        if !throttled {
-            return;
-        }
-        if let Some(division) = answers.divide() {
-            answers.clear();
-            drop(answers);
+        let division = gate.answers.lock().unwrap_or_else(PoisonError::into_inner).add(spot.key, throttled);
+        if let Some(division) = division {
             self.divide(gate, spot, writes, &division);
+        }
+        if !throttled && gate.is_new_ground(spot.key) {
+            gate.limit().doubt();
         }
         if was_cut {
             self.epoch.fetch_add(1, Relaxed);

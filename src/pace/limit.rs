@@ -133,6 +133,13 @@ impl Limit {
         (self.cut, self.grown, self.waited, self.error) = (now, now, now, Some(0.0));
     }
 
+    /// The limit was found for less than it is now for.
+    pub(super) fn doubt(&mut self) {
+        if let Some(error) = &mut self.error {
+            *error = error.max(UNSURE);
+        }
+    }
+
     fn cut(&mut self, now: Duration) -> bool {
         let since = self.cut.max(now.saturating_sub(WINDOW));
         let recent = self.answers.iter().filter(|answers| answers.slot >= slot(since));
