@@ -31,26 +31,6 @@ fn a_server_with_a_limit_gets_little_more_than_it_takes() {
 }
 
 #[test]
-fn keys_that_are_slowed_down_hold_up_no_others() {
-    let world = World::with(Config { latency: Duration::from_millis(5), ..Config::default() });
-    for n in 0..2_500 {
-        let key = format!("in/p{}/{n:06}", n % 5);
-        world.store().put(common::SOURCE, &key, common::object(&key, 3));
-    }
-    for partition in 0..4 {
-        let limited = Rule::on(Operation::CopyObject, Fault::SlowDown).key_prefix(format!("out/p{partition}/"));
-        world.server.faults().add(limited.when(When::Above(50.0)));
-    }
-    let ran = world.copy_all(&[]).expect(0).expect_sums();
-    assert_eq!(ran.count("done"), 2_500);
-    world.assert_copied();
-    // The cold keys were written long before the last of the hot ones.
-    let writes: Vec<String> = world.server.log().into_iter().map(|(_, key)| key).collect();
-    let last_cold = writes.iter().rposition(|key| key.contains("/out/p4/")).unwrap();
-    assert!(last_cold < writes.len() * 9 / 10, "{last_cold} of {}", writes.len());
-}
-
-#[test]
 fn requests_that_hang_are_sent_again_soon() {
     let world = World::new();
     world.fill(2_000);

@@ -342,4 +342,58 @@ mod tests {
         let seconds = began.elapsed().as_secs_f64();
         assert!((3.5..4.3).contains(&seconds), "{seconds}");
     }
+
+    /// A store that takes so many writes a second of each of the keys p0/ to p3/, and any of p4/.
+    #[derive(Default)]
+    struct Store {
+        saved: [(f64, Duration); 4],
+        accepted: [u32; 5],
+    }
+
+    impl Store {
+        fn throttles(&mut self, partition: usize, now: Duration) -> bool {
+            if let Some((saved, since)) = self.saved.get_mut(partition) {
+                *saved = (*saved + (now - *since).as_secs_f64() * 100.0).min(10.0);
+                *since = now;
+                if *saved < 1.0 {
+                    return true;
+                }
+                *saved -= 1.0;
+            }
+            self.accepted[partition] += 1;
+            false
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_partition_that_is_slowed_down_holds_up_no_other() {
+        let gates = Arc::new(Gates::default());
+        let store = Arc::new(Mutex::new(Store::default()));
+        let mut tasks = tokio::task::JoinSet::new();
+        for worker in 0..100_usize {
+            let (gates, store) = (Arc::clone(&gates), Arc::clone(&store));
+            tasks.spawn(async move {
+                let partition = worker % 5;
+                for n in 0.. {
+                    let key = format!("p{partition}/{worker:03}/{n:06}");
+                    let spot = Spot { bucket: "b", key: &key };
+                    let (gate, _) = gates.pass(spot, true).await;
+                    let sent = gates.now();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    let throttled = store.lock().unwrap().throttles(partition, gates.now());
+                    let asks = if throttled { Asks::SlowDown } else { Asks::Nothing };
+                    gates.answered(&gate, spot, true, sent, asks);
+                    if throttled {
+                        tokio::time::sleep(Duration::from_millis(500)).await;
+                    }
+                }
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        tasks.shutdown().await;
+        let accepted = store.lock().unwrap().accepted;
+        // 20 workers could do 60,000.
+        assert!(accepted[4] > 30_000, "{accepted:?}");
+        assert!(accepted[..4].iter().all(|hot| *hot > 4_500), "{accepted:?}");
+    }
 }
