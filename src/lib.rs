@@ -11,7 +11,7 @@
 //! | [`journal`] | the checkpoint: append, recover, compact, resume |
 //! | [`report`] | what the user sees; `indicatif` lives only here |
 //! | [`store`] | the two ends; the AWS crates live only here |
-//! | [`pace`] | how fast: permits, retries, the byte budget; the `backoff` crate lives only here |
+//! | [`pace`] | how fast: limits that follow the store, permits, retries, deadlines, the byte budget; the `backoff` crate lives only here |
 //! | [`model`] | plain values that all share; the `regex` crate lives only here |
 //!
 //! A source yields items in ranges; the job runs one operation on each; the outcomes go, in order
