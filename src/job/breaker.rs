@@ -63,7 +63,7 @@ impl Breaker {
 
 /// Whether a failure may say something of all objects: no retry mends it.
 fn is_telling(failure: &Failure) -> bool {
-    failure.attempts <= 1 && !OF_ONE_OBJECT.contains(&failure.code.as_str())
+    failure.is_final && !OF_ONE_OBJECT.contains(&failure.code.as_str())
 }
 
 #[cfg(test)]
@@ -71,9 +71,8 @@ mod tests {
     use super::*;
     use crate::model::{Class, Object, Operation, RequestError, Skip};
 
-    fn failed(code: &str, attempts: u32) -> Outcome {
-        let mut error = RequestError::local(Operation::CopyObject, Class::Denied, code, "no");
-        error.attempts = attempts;
+    fn failed(code: &str, class: Class) -> Outcome {
+        let error = RequestError::local(Operation::CopyObject, class, code, "no");
         Outcome::Failed(Box::new(Failure::new("b", &Object::new("k", 1), "s3://d/k".to_owned(), error)))
     }
 
@@ -84,24 +83,25 @@ mod tests {
 
     #[test]
     fn one_error_for_all_ends_the_run() {
-        let (at, broken) = after(None, (0..1_000).map(|_| failed("AccessDenied", 1))).unwrap();
+        let (at, broken) = after(None, (0..1_000).map(|_| failed("AccessDenied", Class::Denied))).unwrap();
         assert_eq!(at, SAME);
         assert!(matches!(broken, Broken::Alike(words) if words.contains("AccessDenied: CopyObject: no")));
-        let few =
-            (0..10_000).map(|n| if n % 20 == 0 { Outcome::Skipped(Skip::Vanished) } else { failed("AccessDenied", 1) });
+        let few = (0..10_000).map(|n| {
+            if n % 20 == 0 { Outcome::Skipped(Skip::Vanished) } else { failed("AccessDenied", Class::Denied) }
+        });
         assert_eq!(after(None, few), None);
     }
 
     #[test]
     fn what_tells_of_one_object_or_was_retried_does_not() {
-        assert_eq!(after(None, (0..1_000).map(|_| failed("InvalidObjectState", 1))), None);
-        assert_eq!(after(None, (0..1_000).map(|_| failed("InternalError", 10))), None);
-        assert_eq!(after(None, (0..1_000).map(|n| failed(["A", "B"][n % 2], 1))), None);
+        assert_eq!(after(None, (0..1_000).map(|_| failed("InvalidObjectState", Class::Denied))), None);
+        assert_eq!(after(None, (0..1_000).map(|_| failed("InternalError", Class::Transient))), None);
+        assert_eq!(after(None, (0..1_000).map(|n| failed(["A", "B"][n % 2], Class::Denied))), None);
     }
 
     #[test]
     fn so_many_may_fail_and_no_more() {
-        let mixed = || (0..1_000).map(|n| failed(["A", "B"][n % 2], 1));
+        let mixed = || (0..1_000).map(|n| failed(["A", "B"][n % 2], Class::Denied));
         assert_eq!(after(Some(7), mixed()), Some((8, Broken::TooMany(8))));
         assert_eq!(after(Some(0), mixed()), Some((1, Broken::TooMany(1))));
     }

@@ -32,6 +32,9 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// When it failed, RFC 3339.
     pub time: String,
+    /// Whether no retry mends it. Of this run only: not recorded.
+    #[serde(skip)]
+    pub is_final: bool,
 }
 
 impl Failure {
@@ -49,6 +52,7 @@ impl Failure {
             attempts: error.attempts,
             request_id: error.request_id,
             time: now(),
+            is_final: !error.class.is_retryable(),
         }
     }
 }

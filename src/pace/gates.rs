@@ -268,7 +268,10 @@ impl Gates {
             if let (Some(part), Some(rate)) = (part, rate) {
                 own.limit().begin(now, (rate * part).max(1.0));
             }
-            own.slowed.store(if part.is_some() { gate.slowed.load(Relaxed) } else { 0 }, Relaxed);
+            if part.is_some() {
+                // Counted once.
+                own.slowed.store(gate.slowed.swap(0, Relaxed), Relaxed);
+            }
             ranges.insert(first.clone(), Arc::new(own));
         }
         tracing::debug!(

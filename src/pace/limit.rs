@@ -38,6 +38,15 @@ const SHORTEST: Duration = Duration::from_millis(10);
 /// The lowest limit, in requests/s.
 const LOWEST: f64 = 0.5;
 
+/// Where so much lower a rate is accepted in the same part, within a tenth, the rate is not the reason:
+/// that part is tolerated for a while, and somewhat more. So many answers tell it.
+const LOWER: f64 = 0.85;
+const SAME: f64 = 1.1;
+const BETTER: f64 = 1.3;
+const ENOUGH: f64 = 40.0;
+const ABOVE_FLOOR: f64 = 1.4;
+const BELIEVED: Duration = Duration::from_secs(60);
+
 /// What is remembered.
 const WINDOW: Duration = Duration::from_secs(1);
 /// In such slots.
@@ -84,6 +93,10 @@ pub(super) struct Limit {
     goal: f64,
     /// What was accepted not long ago, in requests/s.
     known: f64,
+    /// Before the first cut of a row: requests/s, and the part that was accepted.
+    reference: Option<(f64, f64)>,
+    /// The part that is throttled whatever the rate, and until when that is believed.
+    floor: (f64, Duration),
     /// When the first answer came after it.
     first: Option<Duration>,
     grown: Duration,
@@ -146,12 +159,30 @@ impl Limit {
         let (accepted, throttled) =
             recent.fold((0, 0), |sum, answers| (sum.0 + answers.accepted, sum.1 + answers.throttled));
         let (all, no) = (f64::from(accepted + throttled), f64::from(throttled));
-        let sudden = throttled >= SUDDEN.0 && no > SUDDEN.1 * all;
-        if !sudden && no <= TOLERATED * all + CHANCE * (TOLERATED * all).sqrt() + 2.0 {
+        let floor = if now < self.floor.1 { self.floor.0 * ABOVE_FLOOR } else { 0.0 };
+        let tolerated = TOLERATED.max(floor) * all;
+        let sudden = throttled >= SUDDEN.0 && no > SUDDEN.1.max(floor) * all;
+        if !sudden && no <= tolerated + CHANCE * tolerated.sqrt() + 2.0 {
             return false;
         }
         let since = since.max(self.first.unwrap_or(now));
         let seconds = now.saturating_sub(since).max(SHORTEST).as_secs_f64();
+        let (sent, part) = (all / seconds, f64::from(accepted) / all);
+        if all >= ENOUGH {
+            match self.reference {
+                // Fewer requests did help.
+                Some((_, before)) if part > before * BETTER => self.reference = Some((sent, part)),
+                // They did not: so many are throttled at any rate.
+                Some((rate, before)) if sent < rate * LOWER && part < before * SAME && part > before / SAME => {
+                    self.floor = (1.0 - part, now + BELIEVED);
+                    self.reference = None;
+                    self.begin(now, rate);
+                    return false;
+                }
+                Some(_) => {}
+                None => self.reference = Some((sent, part)),
+            }
+        }
         let is_first = self.rate().is_none();
         let before = self.rate().unwrap_or(all / seconds).min(all / seconds * 2.0);
         if self.rate().is_some() && now.saturating_sub(self.cut) < BETWEEN {
@@ -188,6 +219,9 @@ impl Limit {
             return;
         }
         self.grown = now;
+        if now.saturating_sub(self.cut) > WINDOW * 5 {
+            self.reference = None;
+        }
         let idle = now.saturating_sub(self.waited);
         if idle > UNNEEDED {
             self.tokens = None;
@@ -290,6 +324,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_throttled_at_any_rate_does_not_slow_down() {
+        for noise in [0.05, 0.15, 0.3] {
+            let (accepted, _) = run(|_| 1e9, 5_000.0, 5.0, 60.0, noise);
+            assert!(accepted > 3_200.0 * (1.0 - noise) * 0.85, "{noise}: {accepted}");
+        }
+        let (accepted, throttled) = run(|_| 1_000.0, 5_000.0, 5.0, 60.0, 0.1);
+        assert!(accepted > 850.0 && throttled < 250.0, "{accepted} {throttled}");
+    }
+
+    #[test]
     fn a_limit_that_rises_slowly_is_followed() {
         let (accepted, throttled) = run(|now| 1_000.0 + 20.0 * now, 8_000.0, 40.0, 60.0, 0.0);
         assert!(accepted > 1_900.0 && throttled < 80.0, "{accepted} {throttled}");
@@ -326,6 +370,6 @@ mod tests {
             *(if throttles { &mut throttled } else { &mut accepted }) += 1.0;
             ours.answered(now, now, throttles);
         }
-        assert!(accepted > 24_000.0 && throttled < 1_800.0, "{accepted} {throttled}");
+        assert!(accepted > 24_000.0 && throttled < 2_400.0, "{accepted} {throttled}");
     }
 }

@@ -243,7 +243,7 @@ impl Pacer {
             let answer = self.in_time(ask, cut, request()).await;
             drop(sent);
             self.permits.ended(permit, work(ask, answer.is_ok()));
-            self.gates.answered(&gate, ask.spot, operation.is_write(), sent_at, asks(answer.as_ref().err()));
+            self.gates.answered(&gate, ask.spot, operation.is_write(), sent_at, asks(operation, answer.as_ref().err()));
             let mut error = match answer {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
@@ -264,16 +264,17 @@ impl Pacer {
         }
     }
 
-    /// Waits for the turn of a request: first at the limits, then for a permit.
+    /// Waits for the turn of a request: at the limits, for a permit, and for the cap.
     async fn admit(&self, ask: Ask<'_>) -> (Arc<gates::Gate>, permits::Permit<'_>) {
-        if let Some(cap) = &self.requests {
-            cap.take(1.0).await;
-        }
         loop {
             let (gate, epoch) = self.gates.pass(ask.spot, ask.operation.is_write()).await;
             let permit = self.permits.acquire().await;
             // A limit that was found meanwhile holds for those who waited for a permit, too.
             if self.gates.epoch() == epoch {
+                if let Some(cap) = &self.requests {
+                    // Last: what waited for a permit must not come all at once.
+                    cap.take(1.0).await;
+                }
                 return (gate, permit);
             }
         }
@@ -327,8 +328,9 @@ impl Pacer {
 }
 
 /// What an answer asks for.
-fn asks(error: Option<&RequestError>) -> Asks {
-    match error.filter(|error| error.class == Class::Throttled) {
+fn asks(operation: Operation, error: Option<&RequestError>) -> Asks {
+    // What another store said, from which the body of a request came, is not for this one.
+    match error.filter(|error| error.class == Class::Throttled && error.operation == operation) {
         None => Asks::Nothing,
         Some(error) if error.is_of_kms() => Asks::SlowDownKms,
         Some(_) => Asks::SlowDown,

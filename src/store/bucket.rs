@@ -10,6 +10,8 @@ use aws_sdk_s3::types::RequestPayer;
 use super::CustomerKey;
 use super::buffers::Buffers;
 use super::checksums::Negotiated;
+use super::credentials::Renewed;
+use super::error::no_credentials;
 use crate::model::{Checksum, Class, Operation, RequestError};
 use crate::pace::{Ask, Pacer, Spot};
 
@@ -38,6 +40,8 @@ pub struct Bucket {
     pub(super) buffers: Buffers,
     /// Whether some request with this end's credentials has succeeded.
     pub(super) works: Arc<AtomicBool>,
+    /// What its requests are signed with; `None` where they are not.
+    pub(super) credentials: Option<Arc<Renewed>>,
 }
 
 impl Bucket {
@@ -68,29 +72,59 @@ impl Bucket {
         &self,
         (operation, key): (Operation, &str),
         allowance: Duration,
-        request: F,
+        mut request: F,
     ) -> Result<T, RequestError>
     where
         F: FnMut() -> R,
         R: Future<Output = Result<T, RequestError>>,
     {
-        let answer = self.pacer.call(self.question(operation, key, allowance), request).await;
-        match answer {
-            Ok(value) => {
-                self.works.store(true, Relaxed);
-                Ok(value)
-            }
-            Err(mut error) => {
-                let is_of_all = match error.code.as_str() {
-                    "SignatureDoesNotMatch" => !self.works.load(Relaxed),
-                    // Neither new credentials nor the server's clock have helped.
-                    "ExpiredToken" | "TokenRefreshRequired" | "RequestTimeTooSkewed" => true,
-                    _ => false,
-                };
-                if is_of_all && error.class != Class::Interrupted {
-                    error.class = Class::Fatal;
+        let mut was_renewed = false;
+        loop {
+            self.wait_for_credentials(operation).await?;
+            let answer = self.pacer.call(self.question(operation, key, allowance), &mut request).await;
+            let mut error = match answer {
+                Ok(value) => {
+                    self.works.store(true, Relaxed);
+                    return Ok(value);
                 }
-                Err(error)
+                Err(error) => error,
+            };
+            if let Some(credentials) = &self.credentials {
+                // It was given up while it waited for credentials.
+                if error.is_late() && !credentials.is_ready() {
+                    continue;
+                }
+                // A HEAD has no words for credentials that have expired.
+                let may_be_expired = operation == Operation::HeadObject && error.status == Some(400) && !was_renewed;
+                if may_be_expired && credentials.are_others().await {
+                    was_renewed = true;
+                    continue;
+                }
+            }
+            let is_of_all = match error.code.as_str() {
+                "SignatureDoesNotMatch" => !self.works.load(Relaxed),
+                // Neither new credentials nor the server's clock have helped.
+                "ExpiredToken" | "TokenRefreshRequired" | "RequestTimeTooSkewed" => true,
+                _ => false,
+            };
+            if is_of_all && error.class != Class::Interrupted {
+                error.class = Class::Fatal;
+            }
+            return Err(error);
+        }
+    }
+
+    /// Waits until there are credentials, holding no permit.
+    async fn wait_for_credentials(&self, operation: Operation) -> Result<(), RequestError> {
+        let Some(credentials) = self.credentials.as_ref().filter(|credentials| !credentials.is_ready()) else {
+            return Ok(());
+        };
+        tokio::select! {
+            biased;
+            () = self.pacer.stop().cancelled() => Err(RequestError::interrupted(operation, 0)),
+            provided = credentials.provide() => match provided {
+                Ok(_) => Ok(()),
+                Err(error) => Err(no_credentials(operation, &error)),
             }
         }
     }

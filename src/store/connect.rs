@@ -158,6 +158,7 @@ impl End {
             buffers: self.buffers.clone(),
             tls: self.endpoint_url().is_none_or(|url| url.starts_with("https://")),
             works: Arc::clone(&self.works),
+            credentials: self.credentials.clone(),
         }
     }
 

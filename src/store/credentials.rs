@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -25,6 +25,12 @@ use aws_sdk_s3::config::interceptors::{
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_sdk_s3::error::BoxError;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use tokio::task::JoinError;
+use tokio::time::Instant;
+
+use super::error::chain;
 
 /// So long before they expire, credentials are renewed. *Source:* AWS offers new ones for a role of an
 /// instance at least 5 minutes before the old ones expire.
@@ -32,6 +38,12 @@ const BEFORE_EXPIRY: Duration = Duration::from_secs(120);
 
 /// How long until the source is asked again that gave nothing newer.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
+
+/// How long a source may take.
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Credentials that came so lately are not those that a request which was just refused was signed with.
+const JUST_NOW: Duration = Duration::from_secs(3);
 
 /// Where credentials come from.
 #[derive(Clone, Debug)]
@@ -71,14 +83,39 @@ impl Origin {
 #[derive(Default)]
 struct Known {
     current: Option<Credentials>,
-    /// When the source was last asked.
-    asked: Option<SystemTime>,
+    /// When the source was last asked, and when it last gave some.
+    asked: Option<Instant>,
+    loaded: Option<Instant>,
+    /// The source is being asked.
+    loading: Option<Loading>,
+    /// What it last answered, if that was no credentials.
+    refused: Option<CredentialsFault>,
+}
+
+/// Why there are no credentials.
+type CredentialsFault = Arc<str>;
+
+/// All who wait for the source wait for one answer.
+type Loading = Shared<BoxFuture<'static, Result<Credentials, CredentialsFault>>>;
+
+impl Known {
+    /// The credentials, if they may be used.
+    fn usable(&self, expired: u64) -> Option<&Credentials> {
+        // What was just loaded holds, whatever this machine's clock says: the store's may be another.
+        let is_new = self.loaded.is_some_and(|loaded| loaded.elapsed() < ASK_AGAIN);
+        let holds = |current: &Credentials| current.expiry().is_none_or(|expiry| expiry > SystemTime::now());
+        self.current.as_ref().filter(|current| mark(name(current)) != expired && (is_new || holds(current)))
+    }
+
+    fn was_asked_lately(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.elapsed() < ASK_AGAIN)
+    }
 }
 
 /// The credentials of one end.
 pub(super) struct Renewed {
     origin: Origin,
-    known: tokio::sync::Mutex<Known>,
+    known: Mutex<Known>,
     /// The mark of those that a store said have expired; 0 for none.
     expired: AtomicU64,
 }
@@ -93,45 +130,96 @@ impl Renewed {
     /// The credentials of a profile, or those that the environment gives.
     pub(super) fn new(profile: Option<String>, http: SharedHttpClient) -> Arc<Self> {
         let origin = Origin { profile, http };
-        Arc::new(Self { origin, known: tokio::sync::Mutex::default(), expired: AtomicU64::new(0) })
+        Arc::new(Self { origin, known: Mutex::default(), expired: AtomicU64::new(0) })
     }
 
-    fn is_expired(&self, credentials: &Credentials) -> bool {
-        self.expired.load(Relaxed) == mark(name(credentials))
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The credentials to sign with. Where there is a choice, those that still hold.
-    pub(super) async fn provide(&self) -> Loaded {
-        let mut known = self.known.lock().await;
-        let now = SystemTime::now();
-        let current = known.current.clone();
-        let holds = current
-            .as_ref()
-            .filter(|current| !self.is_expired(current) && current.expiry().is_none_or(|expiry| expiry > now));
-        if let Some(current) = holds {
-            let soon = current.expiry().is_some_and(|expiry| expiry <= now + BEFORE_EXPIRY);
-            let lately = known.asked.is_some_and(|asked| now < asked + ASK_AGAIN);
-            if !soon || lately {
-                return Ok(current.clone());
+    /// Whether there are credentials that may be used, without waiting.
+    pub(super) fn is_ready(&self) -> bool {
+        self.known().usable(self.expired.load(Relaxed)).is_some()
+    }
+
+    /// The credentials to sign with. They are renewed beforehand, while they still hold; where they do
+    /// not, all wait for the source.
+    ///
+    /// # Cancellation
+    /// Safe: the source is asked in a task of its own.
+    pub(super) async fn provide(self: &Arc<Self>) -> Loaded {
+        let loading = {
+            let mut known = self.known();
+            let usable = known.usable(self.expired.load(Relaxed)).cloned();
+            let soon = |current: &Credentials| {
+                current.expiry().is_some_and(|expiry| expiry <= SystemTime::now() + BEFORE_EXPIRY)
+            };
+            if let Some(current) = usable {
+                if soon(&current) && !known.was_asked_lately() {
+                    drop(self.load(&mut known));
+                }
+                return Ok(current);
             }
+            match known.refused.clone().filter(|_| known.was_asked_lately()) {
+                Some(refused) => return Err(CredentialsError::provider_error(refused.to_string())),
+                None => self.load(&mut known),
+            }
+        };
+        loading.await.map_err(|fault| CredentialsError::provider_error(fault.to_string()))
+    }
+
+    /// A store refuses requests in a way that may mean that temporary credentials have expired. Whether
+    /// the source gives others.
+    pub(super) async fn are_others(self: &Arc<Self>) -> bool {
+        let (before, loading) = {
+            let mut known = self.known();
+            let Some(current) = known.current.clone().filter(|current| current.session_token().is_some()) else {
+                return false;
+            };
+            let others_came = known.loaded.is_some_and(|loaded| loaded.elapsed() < JUST_NOW);
+            if known.loading.is_none() && known.was_asked_lately() {
+                return others_came;
+            }
+            (mark(name(&current)), self.load(&mut known))
+        };
+        loading.await.is_ok_and(|loaded| mark(name(&loaded)) != before)
+    }
+
+    /// Asks the source, unless it is being asked.
+    fn load(self: &Arc<Self>, known: &mut Known) -> Loading {
+        if let Some(loading) = &known.loading {
+            return loading.clone();
         }
-        known.asked = Some(now);
-        match (self.origin.load().await, holds) {
-            (Ok(loaded), _) if !self.is_expired(&loaded) => {
-                if current.is_some() {
+        known.asked = Some(Instant::now());
+        let this = Arc::clone(self);
+        let is_renewal = known.current.is_some();
+        let task = tokio::spawn(async move {
+            let loaded = match tokio::time::timeout(SOURCE_TIMEOUT, this.origin.load()).await {
+                Ok(Ok(loaded)) if mark(name(&loaded)) == this.expired.load(Relaxed) => Err(EXPIRED.into()),
+                Ok(Ok(loaded)) => Ok(loaded),
+                Ok(Err(error)) if is_renewal => {
+                    tracing::debug!(error = chain(&error), "no new credentials");
+                    Err(EXPIRED.into())
+                }
+                Ok(Err(error)) => Err(chain(&error).into()),
+                Err(_) => Err(format!("their source gave none within {} s", SOURCE_TIMEOUT.as_secs()).into()),
+            };
+            let mut known = this.known();
+            known.loading = None;
+            known.refused = loaded.as_ref().err().cloned();
+            if let Ok(loaded) = &loaded {
+                known.current = Some(loaded.clone());
+                known.loaded = Some(Instant::now());
+                if is_renewal {
                     tracing::info!("the credentials were renewed");
                 }
-                known.current = Some(loaded.clone());
-                Ok(loaded)
             }
-            (_, Some(current)) => Ok(current.clone()),
-            (Ok(_), None) => Err(CredentialsError::provider_error(EXPIRED)),
-            (Err(error), None) if current.is_some() => {
-                tracing::debug!(error = %error, "no new credentials");
-                Err(CredentialsError::provider_error(EXPIRED))
-            }
-            (Err(error), None) => Err(error),
-        }
+            loaded
+        });
+        let ended = |ended: Result<_, JoinError>| ended.unwrap_or_else(|error| Err(error.to_string().into()));
+        let loading = task.map(ended).boxed().shared();
+        known.loading = Some(loading.clone());
+        loading
     }
 }
 

@@ -84,7 +84,7 @@ where
             // An answer that broke off says nothing, whatever its status.
             let broken = is_cut(&error) || matches!(error, SdkError::ResponseError(_));
             let class = if broken { Class::Transient } else { classify(code, status) };
-            let name = code.map_or_else(|| unnamed(status).to_owned(), str::to_owned);
+            let name = code.map_or_else(|| unnamed(status).to_owned(), plain_code);
             let message = said.and_then(|meta| meta.message()).map_or_else(|| unsaid(&error, &name), str::to_owned);
             (class, name, message)
         }
@@ -141,6 +141,11 @@ fn unnamed(status: u16) -> &'static str {
     }
 }
 
+/// The end of a run whose credentials cannot be renewed.
+pub(super) fn no_credentials(operation: Operation, error: &CredentialsError) -> RequestError {
+    RequestError::local(operation, Class::Fatal, "CredentialsUnavailable", one_line(&chain(error)))
+}
+
 /// An answer that says it succeeded without what makes a success.
 pub(super) fn malformed(operation: Operation, what: &str) -> RequestError {
     RequestError::local(operation, Class::Transient, "MalformedAnswer", format!("the answer carries no {what}"))
@@ -149,7 +154,7 @@ pub(super) fn malformed(operation: Operation, what: &str) -> RequestError {
 /// An error in an answer whose status says that there is none.
 pub(super) fn in_success(operation: Operation, code: String, message: &str) -> RequestError {
     let class = classify(Some(&code).filter(|code| !code.is_empty()).map(String::as_str), 200);
-    RequestError { status: Some(200), ..RequestError::local(operation, class, &code, one_line(message)) }
+    RequestError { status: Some(200), ..RequestError::local(operation, class, &plain_code(&code), one_line(message)) }
 }
 
 /// An answer whose body broke off on its way.
@@ -184,6 +189,11 @@ pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
         }
     }
     parts.join(": ")
+}
+
+/// A code is a short word; what a server sends in its place may be anything.
+fn plain_code(code: &str) -> String {
+    code.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')).take(64).collect()
 }
 
 /// Characters of a server's message that are kept: each failure is recorded with one.
