@@ -68,6 +68,37 @@ fn no_more_bytes_a_second_are_read_than_typed() {
 }
 
 #[test]
+fn the_end_of_a_run_does_not_wait_for_the_bandwidth() {
+    let world = World::new();
+    for n in 0..4 {
+        let object = s3bulk_test_server::Object::new(vec![n; 4 << 20]);
+        world.store().put(common::SOURCE, &format!("in/{n}"), object);
+    }
+    let began = Instant::now();
+    let limits = ["--via", "client", "--bandwidth", "100KiB", "--max-runtime", "2s"];
+    let ran = world.copy_all(&limits).expect(3);
+    assert_eq!(ran.json()["status"], "interrupted", "{ran:?}");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    world.copy_all(&["--via", "client"]).expect(0);
+    world.assert_copied();
+}
+
+#[test]
+fn five_in_a_hundred_of_each_fault_slow_nothing_down_for_long() {
+    let world = World::new();
+    world.fill(2_000);
+    let all = [Fault::SlowDown, Fault::TooManyRequests, Fault::InternalError, Fault::ServiceUnavailable];
+    for fault in all.into_iter().chain([Fault::ResetBefore, Fault::ResetAfter, Fault::ErrorIn200, Fault::CutXml]) {
+        world.server.faults().add(Rule::always(fault).when(When::Probability(0.05)));
+    }
+    let began = Instant::now();
+    let ran = world.copy_all(&[]).expect(0).expect_sums();
+    assert_eq!(ran.count("done"), 2_000);
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    world.assert_copied();
+}
+
+#[test]
 fn a_run_that_only_fails_ends_and_goes_on_when_that_is_mended() {
     let world = World::new();
     world.fill(3_000);
@@ -99,18 +130,28 @@ fn so_many_objects_may_fail_and_no_more() {
 
 #[test]
 fn credentials_that_expire_are_renewed_once_for_all() {
+    renews("true");
+}
+
+#[test]
+fn a_slow_source_of_credentials_fails_no_object() {
+    renews("test $n = 1 || sleep 6");
+}
+
+/// Credentials expire in the middle of a run; their source does `more` each time.
+fn renews(more: &str) {
     let world = World::new();
     world.fill(1_200);
     let home = world.home.path();
-    let script = "#!/bin/sh\necho x >> \"$HOME/calls\"\nn=$(wc -l < \"$HOME/calls\" | tr -d ' ')\n\
+    let script = "#!/bin/sh\necho x >> \"$HOME/calls\"\nn=$(wc -l < \"$HOME/calls\" | tr -d ' ')\nMORE\n\
                   echo \"{\\\"Version\\\":1,\\\"AccessKeyId\\\":\\\"id$n\\\",\\\"SecretAccessKey\\\":\\\"s\\\",\\\"SessionToken\\\":\\\"token$n\\\"}\"\n";
-    fs::write(home.join("credentials.sh"), script).unwrap();
+    fs::write(home.join("credentials.sh"), script.replace("MORE", more)).unwrap();
     let config = format!("[profile p]\ncredential_process = sh {}\n", home.join("credentials.sh").display());
     fs::write(home.join("config"), config).unwrap();
     world.server.faults().add(Rule::on(Operation::CopyObject, expired()).when(When::Kth(300)));
     world.server.faults().add(Rule::on(Operation::ListObjectsV2, expired()).when(When::Kth(2)));
     let (from, to) = (format!("s3://{}/in/", common::SOURCE), format!("s3://{DEST}/out/"));
-    let mut command = world.copy_command(&[&from, &to, "--json", "--profile", "p"]);
+    let mut command = world.copy_command(&[&from, &to, "--json", "--profile", "p", "--attempts", "2"]);
     command.env("AWS_CONFIG_FILE", home.join("config")).env("PATH", std::env::var_os("PATH").unwrap());
     let ran = run(command).expect(0);
     assert_eq!(ran.count("done"), 1_200);

@@ -201,3 +201,19 @@ fn metrics_that_cannot_be_written_are_told_before_anything_is_asked() {
     assert_eq!(fs::read_to_string(&other).unwrap(), "mine\n");
     assert!(world.store().keys(DEST).is_empty());
 }
+
+#[test]
+fn metrics_take_the_place_of_no_other_file() {
+    let world = World::new();
+    world.fill(3);
+    let home = world.home.path().to_str().unwrap().to_owned();
+    let dangling = format!("{home}/dangling.prom");
+    std::os::unix::fs::symlink("/nonexistent/there", &dangling).unwrap();
+    let ran = world.copy_all(&["--metrics-file", &dangling]).expect(2);
+    assert!(ran.stderr.contains("not a regular file"), "{ran:?}");
+    world.copy_all(&["--metrics-file", &home]).expect(2);
+    let receipt = format!("{home}/receipt.jsonl");
+    let ran = world.copy_all(&["--receipt", &receipt, "--metrics-file", &receipt]).expect(2);
+    assert!(ran.stderr.contains("written by this run otherwise"), "{ran:?}");
+    assert_eq!(world.written(), 0);
+}

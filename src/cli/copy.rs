@@ -205,7 +205,11 @@ pub(super) fn run(args: CopyArgs, typed: &[OsString], terminal: &Terminal) -> Ex
             () = stop.token.cancelled() => return Ok(Finished::before_it_began("copy", stop.signal(), None)),
             job = prepare(&args, &unattended, &stop, terminal) => job,
         };
-        let (job, op) = job?;
+        let (job, op) = match job {
+            // What it was asked last was not answered because of that.
+            Err(_) if stop.token.is_cancelled() => return Ok(Finished::before_it_began("copy", stop.signal(), None)),
+            job => job?,
+        };
         if args.dry_run {
             let mut finished = job.run(DryRun(op)).await;
             finished.summary.dry_run = true;
@@ -262,6 +266,7 @@ async fn prepare(
     let failures_path = if args.dry_run { None } else { args.checkpoint.failures_path(checkpoint.as_deref())? };
     let receipt_path = args.receipt.as_deref().filter(|_| !args.dry_run);
     check_receipt(receipt_path, failures_path.as_deref(), checkpoint.as_deref())?;
+    unattended.refuse_files(&[receipt_path, failures_path.as_deref(), checkpoint.as_deref()])?;
     let claim = Claim::new(identity, &place, args.checkpoint.mode())?;
     for source in &mut sources {
         // As of the job's first start, so that a resumed job chooses the same objects.

@@ -196,7 +196,12 @@ pub(super) fn run(args: &ListVerbArgs, typed: &[OsString], terminal: &Terminal) 
             biased;
             // Nothing was begun: there is nothing to drain.
             () = stop.token.cancelled() => return Ok(nothing(stop.clone(), None)),
-            listing = prepare(args, &unattended, &stop, terminal) => listing?,
+            listing = prepare(args, &unattended, &stop, terminal) => listing,
+        };
+        let listing = match listing {
+            // What it was asked last was not answered because of that.
+            Err(_) if stop.token.is_cancelled() => return Ok(nothing(stop.clone(), None)),
+            listing => listing?,
         };
         Ok(listing.run().await)
     });
@@ -259,6 +264,7 @@ async fn prepare(
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     check_output(args.output(), checkpoint.as_deref())?;
+    unattended.refuse_files(&[args.output(), checkpoint.as_deref()])?;
     let job = identity.fingerprint();
     let claim = Claim::new(identity, &place, args.place.mode())?;
     for source in &mut sources {

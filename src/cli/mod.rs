@@ -41,9 +41,9 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all done, 2 usage, 3 some objects failed or --max-runtime left some,
-10 no work possible (credentials, bucket, endpoint), 11 the checkpoint cannot be
-used, 130 and 143 interrupted by SIGINT and SIGTERM (run the same command again
+Exit codes: 0 all done, 2 usage, 3 some objects failed, or --max-runtime or
+--max-failures left some, 10 no work possible (credentials, bucket, endpoint; all
+objects fail alike), 11 the checkpoint, or a file that is written, cannot be used, 130 and 143 interrupted by SIGINT and SIGTERM (run the same command again
 to resume), 1 a bug";
 
 #[derive(Debug, Subcommand)]

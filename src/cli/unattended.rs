@@ -1,6 +1,6 @@
 //! What a run needs that nobody watches: an end in time, and counts for those who ask later.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,25 @@ impl Unattended {
         let metrics = args.metrics_file.as_deref().map(MetricsFile::open).transpose()?;
         let (started, clock) = (Timestamp::now(), Instant::now());
         Ok(Self { max_runtime: args.max_runtime, metrics, job: OnceLock::new(), started, clock })
+    }
+
+    /// The metrics must not go where the run writes something else, by whatever name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where they would.
+    pub(super) fn refuse_files(&self, others: &[Option<&Path>]) -> Result<(), Error> {
+        let Some(file) = &self.metrics else { return Ok(()) };
+        let place = |path: &Path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+            path.canonicalize().ok().or_else(|| Some(folder?.join(path.file_name()?))).unwrap_or(path)
+        };
+        let own = place(file.path());
+        if others.iter().flatten().any(|other| place(other) == own) {
+            let path = file.path().display();
+            return Err(Error::Usage(format!("--metrics-file {path} is written by this run otherwise: name another")));
+        }
+        Ok(())
     }
 
     /// Says which job it is.

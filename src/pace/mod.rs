@@ -154,14 +154,24 @@ impl Pacer {
         usual.max(PAUSE[0]).min(self.bounds.request_timeout)
     }
 
-    /// Waits until `bytes` more bytes of bodies may be read.
+    /// No more attempts than this run has.
+    pub fn patience_of(&self, retry: RetryPolicy) -> RetryPolicy {
+        RetryPolicy { attempts: retry.attempts.min(self.bounds.retry.attempts), ..retry }
+    }
+
+    /// Waits until `bytes` more bytes of bodies may be read. `false` where the run is draining, and does
+    /// not wait for them.
     ///
     /// # Cancellation
     /// Safe: nothing is taken before the future is finished.
-    pub async fn read(&self, bytes: usize) {
-        if let Some(cap) = &self.bytes {
-            #[allow(clippy::cast_precision_loss, reason = "a piece of a body")]
-            cap.take(bytes as f64).await;
+    pub async fn read(&self, bytes: usize) -> bool {
+        let Some(cap) = &self.bytes else { return true };
+        #[allow(clippy::cast_precision_loss, reason = "a piece of a body")]
+        let taken = cap.take(bytes as f64);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = taken => true,
         }
     }
 
@@ -240,7 +250,7 @@ impl Pacer {
             attempts += 1;
             let sent = self.stats.sent(operation);
             let sent_at = self.gates.now();
-            let answer = self.in_time(ask, cut, request()).await;
+            let answer = self.in_time(stop, ask, cut, request()).await;
             drop(sent);
             self.permits.ended(permit, work(ask, answer.is_ok()));
             self.gates.answered(&gate, ask.spot, operation.is_write(), sent_at, asks(operation, answer.as_ref().err()));
@@ -284,6 +294,7 @@ impl Pacer {
     /// given up.
     async fn in_time<T>(
         &self,
+        stop: &CancellationToken,
         ask: Ask<'_>,
         cut: u32,
         request: impl Future<Output = Result<T, RequestError>>,
@@ -293,6 +304,8 @@ impl Pacer {
         let ceiling = self.bounds.request_timeout.saturating_add(allowance);
         tokio::pin!(request);
         loop {
+            // The end of a run waits for no request longer than is usual.
+            let cut = if stop.is_cancelled() { 0 } else { cut };
             let deadline = self.typical().deadline(ask.operation, allowance, cut, ceiling);
             let gone = began.elapsed();
             let Some(left) = deadline.checked_sub(gone).filter(|left| !left.is_zero()) else {

@@ -15,6 +15,11 @@ const PREFIX: &str = "s3bulk_";
 /// The job of runs that ended before it was known which they were.
 const UNKNOWN: &str = "unknown";
 
+/// More bytes than metrics have.
+const LARGEST: u64 = 1 << 20;
+
+const ELSE: &str = "it holds something else: name another file";
+
 /// A file of metrics.
 #[derive(Debug)]
 pub struct MetricsFile {
@@ -74,11 +79,17 @@ impl MetricsFile {
 
 /// What the file holds; nothing where there is none.
 fn former(path: &Path) -> io::Result<String> {
+    // A rename would put a file in the place of a device, or of a link.
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a regular file: name another")),
+        Ok(found) if found.len() > LARGEST => return Err(io::Error::other(ELSE)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        _ => {}
+    }
     match fs::read_to_string(path) {
         Ok(text) if text.is_empty() || text.starts_with(&format!("# HELP {PREFIX}")) => Ok(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(error),
-        _ => Err(io::Error::other("it holds something else: name another file")),
+        _ => Err(io::Error::other(ELSE)),
     }
 }
 

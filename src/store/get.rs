@@ -247,8 +247,10 @@ impl Bucket {
         let next = tokio::time::timeout(pause, stream.next());
         let chunk = next.await.map_err(|_| broken(format!("the body stalled for {} s", pause.as_secs_f64())))?;
         let chunk = chunk.transpose().map_err(|error| broken(chain(&error)))?;
-        if let Some(chunk) = &chunk {
-            self.pacer.read(chunk.len()).await;
+        if let Some(chunk) = &chunk
+            && !self.pacer.read(chunk.len()).await
+        {
+            return Err(RequestError::interrupted(Operation::GetObject, 1));
         }
         Ok(chunk)
     }

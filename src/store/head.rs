@@ -21,7 +21,7 @@ use crate::pace::RetryPolicy;
 const REGION_HEADER: &str = "x-amz-bucket-region";
 
 /// An endpoint that does not answer is told within seconds.
-const FIRST_QUESTIONS: RetryPolicy = RetryPolicy { attempts: 3, patience: Duration::from_secs(60) };
+const FIRST_QUESTIONS: RetryPolicy = RetryPolicy { attempts: 7, patience: Duration::from_secs(60) };
 
 /// Where a bucket is.
 pub(super) enum BucketAnswer {
@@ -148,20 +148,24 @@ impl Bucket {
     pub(super) async fn ask(&self) -> Result<BucketAnswer, RequestError> {
         let answer = self
             .pacer
-            .call_with(&FIRST_QUESTIONS, self.question(Operation::HeadBucket, "", Duration::ZERO), || async {
-                let sent = self.client.head_bucket().bucket(&self.name);
-                let answer = sent.set_expected_bucket_owner(self.expected_owner.clone()).send().await;
-                if answer.is_ok() {
-                    self.works.store(true, Relaxed);
-                }
-                match region_of(&answer) {
-                    Some(region) => Ok(region),
-                    None => match answer {
-                        Ok(_) => Ok(self.region.clone()),
-                        Err(error) => Err(translate(Operation::HeadBucket, error)),
-                    },
-                }
-            })
+            .call_with(
+                &self.pacer.patience_of(FIRST_QUESTIONS),
+                self.question(Operation::HeadBucket, "", Duration::ZERO),
+                || async {
+                    let sent = self.client.head_bucket().bucket(&self.name);
+                    let answer = sent.set_expected_bucket_owner(self.expected_owner.clone()).send().await;
+                    if answer.is_ok() {
+                        self.works.store(true, Relaxed);
+                    }
+                    match region_of(&answer) {
+                        Some(region) => Ok(region),
+                        None => match answer {
+                            Ok(_) => Ok(self.region.clone()),
+                            Err(error) => Err(translate(Operation::HeadBucket, error)),
+                        },
+                    }
+                },
+            )
             .await;
         match answer {
             Ok(region) if region == self.region => Ok(BucketAnswer::Here),
