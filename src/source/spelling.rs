@@ -12,7 +12,7 @@ use super::ruler::{LONGEST_KEY, between, carried_by_xml, common, is_plain};
 /// Letters of all keys at most: of the scripts with more, those that came first.
 const LETTERS: usize = 256;
 
-/// Contexts at most, so that the memory does not grow with the number of keys (some 100 bytes each).
+/// Contexts at most, so that the memory does not grow with the number of keys (mostly some 100 bytes each).
 const CONTEXTS: usize = 16_384;
 
 /// What was seen in a context is trusted from so many times as often as it has letters.
