@@ -31,6 +31,8 @@ pub(super) struct Gate {
     /// Held by the one whose turn it is.
     turn: tokio::sync::Mutex<()>,
     waiting: AtomicUsize,
+    /// Whether others have taken its place: who waits at it goes there.
+    is_replaced: AtomicBool,
     /// How often it was cut.
     slowed: AtomicU64,
     ground: Mutex<Ground>,
@@ -74,16 +76,20 @@ impl Gate {
         true
     }
 
-    /// Waits until the limit lets one more pass, in order of arrival.
-    async fn pass(&self, began: Instant) {
+    /// Waits until the limit lets one more pass, in order of arrival. `false` where others have taken its
+    /// place.
+    async fn pass(&self, began: Instant) -> bool {
         if self.waiting.load(Relaxed) == 0 && self.limit().take(began.elapsed()).is_ok() {
-            return;
+            return true;
         }
         let _waiting = Waiting::new(&self.waiting);
         let _turn = self.turn.lock().await;
         loop {
+            if self.is_replaced.load(Relaxed) {
+                return false;
+            }
             let taken = self.limit().take(began.elapsed());
-            let Err(wait) = taken else { return };
+            let Err(wait) = taken else { return true };
             // The limit may rise meanwhile.
             tokio::time::sleep(wait.min(Duration::from_millis(200))).await;
         }
@@ -178,14 +184,15 @@ impl Gates {
     /// # Cancellation
     /// Safe: nothing is taken before the future is finished.
     pub(super) async fn pass(&self, spot: Spot<'_>, writes: bool) -> (Arc<Gate>, u64) {
-        let gate = self.find(spot, writes);
-        if !self.is_calm.load(Relaxed) {
-            if self.has_kms.load(Relaxed) {
-                self.kms.pass(self.began).await;
-            }
-            gate.pass(self.began).await;
+        if !self.is_calm() && self.has_kms.load(Relaxed) {
+            self.kms.pass(self.began).await;
         }
-        (gate, self.epoch())
+        loop {
+            let gate = self.find(spot, writes);
+            if self.is_calm() || gate.pass(self.began).await {
+                return (gate, self.epoch());
+            }
+        }
     }
 
     /// Whether nothing was ever throttled.

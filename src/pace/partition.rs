@@ -14,13 +14,13 @@ const THROTTLES: usize = 16;
 /// Answers that came one after another are compared with each other only: what is throttled changes from
 /// one moment to the next. So many make a stretch, and so many of each side.
 const STRETCH: usize = 32;
-const FEW: u32 = 3;
+const FEW: u32 = 2;
 
 /// Stretches that tell something: in one the keys that came first may be better off by chance.
 const STRETCHES: usize = 12;
 
 /// Where none is throttled, so many would have to be if it were chance.
-const EXPECTED: f64 = 18.0;
+const EXPECTED: f64 = 11.0;
 
 /// How far apart two parts are, in standard deviations and as a ratio.
 const SURE: f64 = 7.0;
