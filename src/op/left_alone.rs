@@ -43,7 +43,7 @@ impl Copy {
         // An earlier run may have made it just before it was killed.
         let is_recent = self.settings.unfinished.is_some() && dest.last_modified >= Some(self.since());
         if keep.all {
-            let ours = if is_recent { self.recognise(plan, item).await? } else { None };
+            let ours = if is_recent { self.recognise(plan, item, false).await? } else { None };
             return Ok(match ours {
                 Some((evidence, written)) => Alone::Done(Box::new(self.made(plan, item, evidence, written))),
                 None => Alone::Skipped(Skip::Exists),
@@ -94,17 +94,17 @@ impl Copy {
         }
     }
 
-    /// What is at the destination, if it is this job's copy of the item as it is now.
-    async fn recognise(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<(Evidence, Written)>, RequestError> {
+    /// What is at the destination, if it is this job's copy of the item as it is now: proven, or, after a
+    /// write `was_lost` where there had been nothing, not disproved.
+    async fn recognise(
+        &self,
+        plan: &Plan<'_>,
+        item: &Item,
+        was_lost: bool,
+    ) -> Result<Option<(Evidence, Written)>, RequestError> {
         let Some((source, dest)) = self.both_heads(plan, item).await? else { return Ok(None) };
-        let evidence = match (source.checksum, dest.checksum) {
-            (Some(ours), Some(theirs)) => (ours == theirs).then_some(Evidence::Checksum),
-            _ => {
-                let tags = (one_part(&source.revision.etag), one_part(&dest.revision.etag));
-                (tags.0.is_some() && tags.0 == tags.1).then_some(Evidence::Etag)
-            }
-        };
-        let is_ours = source.revision.size == dest.revision.size && dest.last_modified >= self.since();
+        let evidence = resemblance(&source, &dest).filter(|evidence| was_lost || *evidence != Evidence::Size);
+        let is_ours = dest.last_modified >= self.since();
         Ok(evidence.filter(|_| is_ours).map(|evidence| (evidence, written_as(&dest))))
     }
 
@@ -123,7 +123,7 @@ impl Copy {
         if !in_doubt {
             return Err(error);
         }
-        self.recognise(plan, item).await?.ok_or(error)
+        self.recognise(plan, item, true).await?.ok_or(error)
     }
 
     fn made(&self, plan: &Plan<'_>, item: &Item, evidence: Evidence, written: Written) -> Copied {
@@ -143,5 +143,22 @@ impl Copy {
                 (Way::Client, true) => Made::UploadPart,
             },
         }
+    }
+}
+
+/// What tells that one is a copy of the other: checksums, entity tags of one part each, or, where there is
+/// nothing of them to compare, the size alone. `None` where they differ.
+fn resemblance(source: &Head, dest: &Head) -> Option<Evidence> {
+    if source.revision.size != dest.revision.size {
+        return None;
+    }
+    match (source.checksum, dest.checksum) {
+        (Some(ours), Some(theirs)) => return (ours == theirs).then_some(Evidence::Checksum),
+        _ => {}
+    }
+    match (one_part(&source.revision.etag), one_part(&dest.revision.etag)) {
+        (Some(ours), Some(theirs)) if ours == theirs => Some(Evidence::Etag),
+        (Some(_), Some(_)) if !source.has_opaque_etag && !dest.has_opaque_etag => None,
+        _ => Some(Evidence::Size),
     }
 }

@@ -20,8 +20,8 @@ use crate::pace::RetryPolicy;
 /// The header in which S3 tells a bucket's region, on errors too.
 const REGION_HEADER: &str = "x-amz-bucket-region";
 
-/// An endpoint that does not answer is told within seconds.
-const FIRST_QUESTIONS: RetryPolicy = RetryPolicy { attempts: 7, patience: Duration::from_secs(60) };
+/// An endpoint that does not answer is told within seconds: three of waiting on average, six at most.
+const FIRST_QUESTIONS: RetryPolicy = RetryPolicy { attempts: 6, patience: Duration::from_secs(60) };
 
 /// Where a bucket is.
 pub(super) enum BucketAnswer {
