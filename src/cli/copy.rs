@@ -11,13 +11,13 @@ use super::chosen::ChosenArgs;
 use super::ends::{EndArgs, Open, Opened, check_objects, side};
 use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
-use super::machine::{fit_open_files, runtime, watch_signals};
+use super::frame::{self, finished};
+use super::machine::fit_open_files;
 use super::policy::{Needed, Reached};
-use super::report_error;
 use super::tell::tell;
 use super::unattended::{Unattended, UnattendedArgs};
 use super::written::{KeepArgs, PartArgs, WriteArgs};
-use crate::job::{Finished, Job, Limits, Stop};
+use crate::job::{Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target, escape_key, map_sources};
 use crate::op::{Copy, CopyNeeds, CopySettings, DryRun, Via, allow_copy, choose, partition, same_store};
@@ -189,40 +189,28 @@ impl CopyArgs {
 }
 
 /// Runs the verb. `typed` is the command line as it was typed, for the hints.
-pub(super) fn run(args: CopyArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
-    let begun = Unattended::begin(&args.unattended).and_then(|unattended| Ok((unattended, runtime()?)));
-    let (unattended, runtime) = match begun {
-        Ok(begun) => begun,
-        Err(error) => return report_error(&error, terminal),
-    };
-    let stop = Stop::default();
-    let finished = runtime.block_on(async {
-        watch_signals(stop.clone(), terminal.clone())?;
-        unattended.watch_time(&stop, terminal);
-        let job = tokio::select! {
-            biased;
-            // Nothing was begun: there is nothing to drain.
-            () = stop.token.cancelled() => return Ok(Finished::before_it_began("copy", stop.signal(), None)),
-            job = prepare(&args, &unattended, &stop, terminal) => job,
-        };
-        let (job, op) = match job {
-            // What it was asked last was not answered because of that.
-            Err(_) if stop.token.is_cancelled() => return Ok(Finished::before_it_began("copy", stop.signal(), None)),
-            job => job?,
-        };
+pub(super) fn run(args: &CopyArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
+    let work = async |(job, op): (Job, Copy)| {
         if args.dry_run {
             let mut finished = job.run(DryRun(op)).await;
             finished.summary.dry_run = true;
-            return Ok(finished);
+            return finished;
         }
-        Ok(job.run(op).await)
-    });
-    let mut finished = finished.unwrap_or_else(|error| Finished::before_it_began("copy", stop.signal(), Some(error)));
-    // Tasks that still wait for something (a DNS look-up, say) are not waited for.
-    runtime.shutdown_background();
-    finished.summary.job = unattended.job();
-    let exit = tell(&args.shown, &args.sources, typed, &finished, terminal);
-    unattended.end(&finished.summary, exit, terminal)
+        job.run(op).await
+    };
+    let tell = |ran, stop: &Stop, job| {
+        let mut finished = finished("copy", ran, stop);
+        finished.summary.job = job;
+        let exit = tell(&args.shown, &args.sources, typed, &finished, terminal);
+        (finished.summary, exit)
+    };
+    frame::run(
+        &args.unattended,
+        terminal,
+        async |unattended, stop| prepare(args, unattended, stop, terminal).await,
+        work,
+        tell,
+    )
 }
 
 /// Resolves what was typed into a job.

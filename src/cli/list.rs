@@ -12,7 +12,8 @@ use super::chosen::ChosenArgs;
 use super::ends::{StoreArgs, check_objects};
 use super::exit::Exit;
 use super::flags::{PlaceArgs, RequestArgs, ShownArgs, list_concurrency};
-use super::machine::{fit_open_files, runtime, watch_signals};
+use super::frame::{self, Ran};
+use super::machine::fit_open_files;
 use super::policy::{Needed, Reached};
 use super::report_error;
 use super::tell::{print, tell};
@@ -183,33 +184,18 @@ impl ListVerbArgs {
 
 /// Runs the verb. `typed` is the command line as it was typed, for the hints.
 pub(super) fn run(args: &ListVerbArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
-    let begun = Unattended::begin(&args.unattended).and_then(|unattended| Ok((unattended, runtime()?)));
-    let (unattended, runtime) = match begun {
-        Ok(begun) => begun,
-        Err(error) => return report_error(&error, terminal),
+    let tell = |ran, stop: &Stop, job| {
+        let mut listed = match ran {
+            Ran::Worked(listed) => listed,
+            Ran::NotBegun => nothing(stop, None),
+            Ran::Failed(error) => nothing(stop, Some(error)),
+        };
+        listed.finished.summary.job = job;
+        let exit = show(args, typed, &mut listed, terminal);
+        (listed.finished.summary, exit)
     };
-    let stop = Stop::default();
-    let listed = runtime.block_on(async {
-        watch_signals(stop.clone(), terminal.clone())?;
-        unattended.watch_time(&stop, terminal);
-        let listing = tokio::select! {
-            biased;
-            // Nothing was begun: there is nothing to drain.
-            () = stop.token.cancelled() => return Ok(nothing(stop.clone(), None)),
-            listing = prepare(args, &unattended, &stop, terminal) => listing,
-        };
-        let listing = match listing {
-            // What it was asked last was not answered because of that.
-            Err(_) if stop.token.is_cancelled() => return Ok(nothing(stop.clone(), None)),
-            listing => listing?,
-        };
-        Ok(listing.run().await)
-    });
-    let mut listed = listed.unwrap_or_else(|error| nothing(stop.clone(), Some(error)));
-    runtime.shutdown_background();
-    listed.finished.summary.job = unattended.job();
-    let exit = show(args, typed, &mut listed, terminal);
-    unattended.end(&listed.finished.summary, exit, terminal)
+    let prepare = async |unattended: &Unattended, stop: &Stop| prepare(args, unattended, stop, terminal).await;
+    frame::run(&args.unattended, terminal, prepare, async |listing: Listing| listing.run().await, tell)
 }
 
 /// Shows what was added up, and how the listing ended.
@@ -231,7 +217,7 @@ fn show(args: &ListVerbArgs, typed: &[OsString], listed: &mut Listed, terminal: 
     tell(&args.shows(), &args.sources, typed, &listed.finished, terminal)
 }
 
-fn nothing(stop: Stop, error: Option<Error>) -> Listed {
+fn nothing(stop: &Stop, error: Option<Error>) -> Listed {
     let finished = Finished::before_it_began("list", stop.signal(), error);
     Listed { finished, sums: Default::default(), closed: false }
 }

@@ -8,6 +8,7 @@ mod ends;
 mod environment;
 mod exit;
 mod flags;
+mod frame;
 mod hints;
 mod jobs;
 mod list;
@@ -101,7 +102,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Runs the verb. `again` is the command to be typed again, for the hints.
 fn run(verb: Verb, again: &[OsString], terminal: &Terminal) -> Exit {
     match verb {
-        Verb::Copy(copy) => copy::run(*copy, again, terminal),
+        Verb::Copy(copy) => copy::run(&copy, again, terminal),
         Verb::List(list) => list::run(&list, again, terminal),
         Verb::AbortUploads(uploads) => abort_uploads::run(&uploads, terminal),
         Verb::Jobs(jobs) => jobs::run(&jobs, terminal),

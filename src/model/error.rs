@@ -37,11 +37,13 @@ pub enum Operation {
     ListParts,
     /// `ListMultipartUploads`: the uploads that are under way.
     ListMultipartUploads,
+    /// `RestoreObject`: make an archived object readable for some days.
+    RestoreObject,
 }
 
 impl Operation {
     /// Every operation, in the order of the enum.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::HeadBucket,
         Self::ListObjectsV2,
         Self::HeadObject,
@@ -57,6 +59,7 @@ impl Operation {
         Self::AbortMultipartUpload,
         Self::ListParts,
         Self::ListMultipartUploads,
+        Self::RestoreObject,
     ];
 
     /// Whether it is sent to the destination, and changes it.
@@ -91,6 +94,7 @@ impl Operation {
             Self::AbortMultipartUpload => "AbortMultipartUpload",
             Self::ListParts => "ListParts",
             Self::ListMultipartUploads => "ListMultipartUploads",
+            Self::RestoreObject => "RestoreObject",
         }
     }
 }

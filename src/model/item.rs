@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Failure, Position, Receipt, RequestError, Upload};
+use super::{Evidence, Failure, Position, Receipt, RequestError, RestoreStatus, Upload};
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Object {
     /// The version that is meant, where it is not the latest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
+    /// How far its restore from an archive is, where that was asked for and told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreStatus>,
 }
 
 impl Object {

@@ -152,9 +152,8 @@ fn resemblance(source: &Head, dest: &Head) -> Option<Evidence> {
     if source.revision.size != dest.revision.size {
         return None;
     }
-    match (source.checksum, dest.checksum) {
-        (Some(ours), Some(theirs)) => return (ours == theirs).then_some(Evidence::Checksum),
-        _ => {}
+    if let (Some(ours), Some(theirs)) = (source.checksum, dest.checksum) {
+        return (ours == theirs).then_some(Evidence::Checksum);
     }
     match (one_part(&source.revision.etag), one_part(&dest.revision.etag)) {
         (Some(ours), Some(theirs)) if ours == theirs => Some(Evidence::Etag),

@@ -95,6 +95,8 @@ mod tests {
             has_unreadable_metadata: false,
             tag_count: 1,
             storage_class: Some("STANDARD_IA".into()),
+            restore: None,
+            is_in_archive_tier: false,
             encryption: Encryption { algorithm: Some("aws:kms".into()), ..Encryption::default() },
             has_opaque_etag: true,
             lock: Lock { legal_hold: true, ..Lock::default() },

@@ -26,6 +26,8 @@ pub struct Bucket {
     pub(super) pacer: Arc<Pacer>,
     /// Whether its listings are really encoded where they say so; unset while not known.
     pub(super) encodes_keys: Arc<OnceLock<bool>>,
+    /// Whether listings ask how far restores from archives are.
+    pub(super) asks_restores: Arc<AtomicBool>,
     /// Whether reads may ask for checksums.
     pub(super) reads_checksums: Arc<Negotiated>,
     /// Whether writes may carry checksums.
@@ -59,6 +61,13 @@ impl Bucket {
     /// buckets" of S3's user guide; its name says so).
     pub fn is_directory(&self) -> bool {
         self.name.ends_with("--x-s3")
+    }
+
+    /// The same bucket, whose listings tell how far restores from archives are, where the store knows
+    /// that question. (Directory buckets do not: ListObjectsV2 in the S3 API reference.)
+    pub fn asking_restores(self) -> Self {
+        let asks = !self.is_directory();
+        Self { asks_restores: Arc::new(AtomicBool::new(asks)), ..self }
     }
 
     /// The gate that its requests go through.

@@ -151,6 +151,7 @@ impl End {
             expected_owner: self.config.expected_bucket_owner.clone(),
             pacer: Arc::clone(pacer),
             encodes_keys: Arc::default(),
+            asks_restores: Arc::default(),
             reads_checksums: Arc::default(),
             writes_checksums: Arc::default(),
             customer_key: self.config.customer_key.clone(),

@@ -44,7 +44,8 @@ fn classify(code: Option<&str>, status: u16) -> Class {
         "NoSuchKey" | "NoSuchVersion" => Class::Missing,
         "AccessDenied" | "Forbidden" => Class::Denied,
         "PreconditionFailed" => Class::Unmet,
-        "NotImplemented" => Class::Permanent,
+        // Not a limit of the request rate: only more capacity that is paid for helps.
+        "NotImplemented" | "GlacierExpeditedRetrievalNotAvailable" => Class::Permanent,
         "NoSuchBucket"
         | "InvalidAccessKeyId"
         | "InvalidToken"

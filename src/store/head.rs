@@ -14,7 +14,7 @@ use aws_smithy_types::date_time::Format;
 use super::attributes::with_headers;
 use super::error::{malformed, translate};
 use super::{Bucket, Encryption, Headers, Lock, PageRequest};
-use crate::model::{Checksum, Class, Object, Operation, RequestError, Revision};
+use crate::model::{Checksum, Class, Object, Operation, RequestError, RestoreStatus, Revision};
 use crate::pace::RetryPolicy;
 
 /// The header in which S3 tells a bucket's region, on errors too.
@@ -46,6 +46,10 @@ pub struct Head {
     pub tag_count: usize,
     /// The storage class; `None` for `STANDARD`.
     pub storage_class: Option<String>,
+    /// How far its restore from an archive is, where one was asked for.
+    pub restore: Option<RestoreStatus>,
+    /// Whether it is in an archive tier of `INTELLIGENT_TIERING`.
+    pub is_in_archive_tier: bool,
     /// How it is encrypted.
     pub encryption: Encryption,
     /// Whether its entity tag is no MD5, because of its encryption (SSE-KMS, SSE-C).
@@ -64,6 +68,7 @@ impl Head {
             last_modified: Some(self.last_modified),
             storage_class: self.storage_class.clone(),
             version_id: self.revision.version_id.clone(),
+            restore: self.restore,
             ..Object::new(key, self.revision.size)
         }
     }
@@ -116,6 +121,8 @@ macro_rules! head_of {
                 has_unreadable_metadata: answer.missing_meta().is_some_and(|missing| missing > 0),
                 tag_count: answer.tag_count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default(),
                 storage_class: class_name(answer.storage_class().map(|class| class.as_str())),
+                restore: answer.restore().and_then(restore_status),
+                is_in_archive_tier: false,
                 encryption: Encryption {
                     algorithm: answer.server_side_encryption().map(|sse| sse.as_str().to_owned()),
                     kms_key_id: answer.ssekms_key_id.clone(),
@@ -138,6 +145,20 @@ head_of!(head_of_get, GetObjectOutput, Operation::GetObject);
 /// The name of a storage class; that of the default is left out.
 pub(super) fn class_name(class: Option<&str>) -> Option<String> {
     class.filter(|class| !class.is_empty() && *class != "STANDARD").map(str::to_owned)
+}
+
+/// What the header `x-amz-restore` says: `ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00
+/// GMT"`. *Source:* HeadObject in the S3 API reference.
+fn restore_status(header: &str) -> Option<RestoreStatus> {
+    let value = |name: &str| {
+        let (_, rest) = header.split_once(name)?;
+        rest.trim_start().strip_prefix('=')?.trim_start().strip_prefix('"')?.split('"').next()
+    };
+    if value("ongoing-request")?.eq_ignore_ascii_case("true") {
+        return Some(RestoreStatus::Ongoing);
+    }
+    let until = jiff::fmt::rfc2822::parse(value("expiry-date")?).ok()?;
+    Some(RestoreStatus::Until(until.timestamp().as_second()))
 }
 
 impl Bucket {
@@ -222,7 +243,8 @@ impl Bucket {
                         .send()
                         .await
                         .map_err(|error| translate(Operation::HeadObject, error))?;
-                    let head = head_of_head(&answer)?;
+                    let is_in_archive_tier = answer.archive_status().is_some();
+                    let head = Head { is_in_archive_tier, ..head_of_head(&answer)? };
                     check(&head)?;
                     Ok(head)
                 })
@@ -297,4 +319,20 @@ fn region_of(answer: &Result<HeadBucketOutput, SdkError<HeadBucketError, Respons
             .and_then(|response| response.headers().get(REGION_HEADER)),
     };
     region.filter(|region| !region.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restores_are_read() {
+        let done = "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2012 00:00:00 GMT\"";
+        assert_eq!(restore_status(done), Some(RestoreStatus::Until(1_356_048_000)));
+        assert_eq!(restore_status("ongoing-request=\"true\""), Some(RestoreStatus::Ongoing));
+        for odd in ["", "ongoing-request", "ongoing-request=\"false\"", "ongoing-request=\"false\", expiry-date=\"x\""]
+        {
+            assert_eq!(restore_status(odd), None, "{odd}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! ListObjectsV2: one page.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes};
 
 use super::Bucket;
 use super::error::{in_success, malformed, translate};
@@ -51,7 +52,7 @@ impl Bucket {
     /// is one of which it cannot be found out whether it is encoded as it says.
     pub async fn list(&self, page: &PageRequest<'_>) -> Result<Page, RequestError> {
         for _ in 0..ENCODING_TRIES {
-            let mut wire = self.list_raw(page).await?;
+            let mut wire = self.list_restores(page).await?;
             let encoded = if wire.encoded { self.is_encoded(&wire.page).await? } else { Some(false) };
             match encoded {
                 Some(true) => decode_page(&mut wire.page)?,
@@ -95,15 +96,30 @@ impl Bucket {
     /// does not take the question has not answered it.
     async fn shows(&self, prefix: &str, key: &str) -> Result<bool, RequestError> {
         let request = PageRequest { prefix, max_keys: Some(1), ..PageRequest::default() };
-        match self.list_raw(&request).await {
+        match self.list_raw(&request, false).await {
             Ok(wire) => Ok(wire.page.objects.first().is_some_and(|object| object.key == key)),
             Err(error) if error.class == Class::Permanent => Ok(false),
             Err(error) => Err(error),
         }
     }
 
+    /// One page, with how far restores are where that is asked for. A store that does not take the question
+    /// is not asked again.
+    async fn list_restores(&self, page: &PageRequest<'_>) -> Result<Wire, RequestError> {
+        let asks = self.asks_restores.load(Relaxed);
+        match self.list_raw(page, asks).await {
+            Err(error) if asks && error.class == Class::Permanent => {
+                let wire = self.list_raw(page, false).await?;
+                tracing::info!(bucket = self.name, %error, "this store does not tell in listings how far restores are");
+                self.asks_restores.store(false, Relaxed);
+                Ok(wire)
+            }
+            answer => answer,
+        }
+    }
+
     /// One page as it comes. The SDK signs, sends and knows the errors; the body is read here.
-    async fn list_raw(&self, page: &PageRequest<'_>) -> Result<Wire, RequestError> {
+    async fn list_raw(&self, page: &PageRequest<'_>, restores: bool) -> Result<Wire, RequestError> {
         self.call((Operation::ListObjectsV2, page.start_after.unwrap_or(page.prefix)), Duration::ZERO, || async {
             let body = TakenBody::default();
             let request = self.client.list_objects_v2().bucket(&self.name).encoding_type(EncodingType::Url);
@@ -113,6 +129,7 @@ impl Bucket {
                 .set_continuation_token(page.token.map(str::to_owned))
                 .set_delimiter(page.delimiter.map(str::to_owned))
                 .set_max_keys(page.max_keys)
+                .set_optional_object_attributes(restores.then(|| vec![OptionalObjectAttributes::RestoreStatus]))
                 .set_request_payer(self.payer())
                 .set_expected_bucket_owner(self.expected_owner.clone())
                 .customize()

@@ -7,7 +7,7 @@ use quick_xml::events::{BytesRef, Event};
 
 use super::Page;
 use super::head::class_name;
-use crate::model::Object;
+use crate::model::{Object, RestoreStatus};
 
 /// What a body says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,9 @@ enum Name {
     ETag,
     Size,
     StorageClass,
+    RestoreStatus,
+    IsRestoreInProgress,
+    RestoreExpiryDate,
     CommonPrefixes,
     Prefix,
     IsTruncated,
@@ -95,6 +98,9 @@ impl Name {
             b"ETag" => Self::ETag,
             b"Size" => Self::Size,
             b"StorageClass" => Self::StorageClass,
+            b"RestoreStatus" => Self::RestoreStatus,
+            b"IsRestoreInProgress" => Self::IsRestoreInProgress,
+            b"RestoreExpiryDate" => Self::RestoreExpiryDate,
             b"CommonPrefixes" => Self::CommonPrefixes,
             b"Prefix" => Self::Prefix,
             b"IsTruncated" => Self::IsTruncated,
@@ -192,10 +198,14 @@ impl<'b> Elements<'_, 'b> {
         let mut object = Object::default();
         let (mut key, mut size) = (None, None);
         while let Child::Begins(name) = self.child()? {
-            if name == Name::Empty {
-                continue;
+            match name {
+                Name::Empty => continue,
+                Name::RestoreStatus => {
+                    object.restore = self.restore()?;
+                    continue;
+                }
+                _ => self.leaf()?,
             }
-            self.leaf()?;
             match name {
                 Name::Key => key = Some(self.text.as_str().to_owned()),
                 Name::Size => size = self.text.trim().parse().ok(),
@@ -208,6 +218,23 @@ impl<'b> Elements<'_, 'b> {
         object.key = key.ok_or("Key")?;
         object.size = size.ok_or("Size")?;
         Ok(object)
+    }
+
+    /// How far a restore is: one that is neither under way nor has an end says nothing.
+    fn restore(&mut self) -> Result<Option<RestoreStatus>, &'static str> {
+        let (mut ongoing, mut until) = (false, None);
+        while let Child::Begins(name) = self.child()? {
+            if name == Name::Empty {
+                continue;
+            }
+            self.leaf()?;
+            match name {
+                Name::IsRestoreInProgress => ongoing = boolean(&self.text).unwrap_or_default(),
+                Name::RestoreExpiryDate => until = seconds(&self.text),
+                _ => {}
+            }
+        }
+        Ok(if ongoing { Some(RestoreStatus::Ongoing) } else { until.map(RestoreStatus::Until) })
     }
 
     fn folder(&mut self) -> Result<Option<String>, &'static str> {
@@ -300,6 +327,22 @@ mod tests {
         assert_eq!(wire.page.folders, ["p/"]);
         assert_eq!((wire.encoded, wire.page.truncated), (true, true));
         assert_eq!(wire.page.next_token.as_deref(), Some("t&1="));
+    }
+
+    #[test]
+    fn restores_are_read() {
+        let restore = |inner: &str| {
+            let status = format!("<RestoreStatus>{inner}</RestoreStatus>");
+            let object = format!("<Contents><Key>k</Key>{status}<Size>1</Size></Contents>");
+            page(&format!("<ListBucketResult><IsTruncated>false</IsTruncated>{object}</ListBucketResult>")).page.objects
+                [0]
+            .restore
+        };
+        let flag = |value: bool| format!("<IsRestoreInProgress>{value}</IsRestoreInProgress>");
+        let until = "<RestoreExpiryDate>2024-01-31T12:34:56.000Z</RestoreExpiryDate>";
+        assert_eq!(restore(&flag(true)), Some(RestoreStatus::Ongoing));
+        assert_eq!(restore(&(flag(false) + until)), Some(RestoreStatus::Until(1_706_704_496)));
+        assert_eq!((restore(&flag(false)), restore(""), restore("<New><Deep/></New>")), (None, None, None));
     }
 
     #[test]
