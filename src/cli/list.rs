@@ -289,7 +289,7 @@ async fn prepare(
 }
 
 /// Opens each bucket once.
-async fn open(end: &End, locations: Vec<Location>, pacer: &Arc<Pacer>) -> Result<Vec<Source>, Error> {
+pub(super) async fn open(end: &End, locations: Vec<Location>, pacer: &Arc<Pacer>) -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = Vec::new();
     for (location, index) in locations.into_iter().zip(0..) {
         let known = sources.iter().map(|source| &source.bucket).find(|bucket| bucket.name() == location.bucket);

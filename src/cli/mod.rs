@@ -14,6 +14,7 @@ mod jobs;
 mod list;
 mod machine;
 mod policy;
+mod restore;
 mod tell;
 mod unattended;
 mod written;
@@ -50,6 +51,7 @@ to resume), 1 a bug";
 #[derive(Debug, Subcommand)]
 enum Verb {
     Copy(Box<copy::CopyArgs>),
+    Restore(Box<restore::RestoreArgs>),
     List(Box<list::ListVerbArgs>),
     AbortUploads(abort_uploads::AbortUploadsArgs),
     Jobs(jobs::JobsArgs),
@@ -62,6 +64,7 @@ impl Verb {
     fn shown(&self) -> Option<&ShownArgs> {
         match self {
             Self::Copy(copy) => Some(copy.shown()),
+            Self::Restore(restore) => Some(restore.shown()),
             Self::List(list) => Some(list.shown()),
             Self::AbortUploads(uploads) => Some(uploads.shown()),
             Self::Jobs(_) | Self::Policy(_) | Self::Completions(_) => None,
@@ -103,6 +106,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(verb: Verb, again: &[OsString], terminal: &Terminal) -> Exit {
     match verb {
         Verb::Copy(copy) => copy::run(&copy, again, terminal),
+        Verb::Restore(restore) => restore::run(&restore, again, terminal),
         Verb::List(list) => list::run(&list, again, terminal),
         Verb::AbortUploads(uploads) => abort_uploads::run(&uploads, terminal),
         Verb::Jobs(jobs) => jobs::run(&jobs, terminal),

@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::jobs::JobsArgs;
 use super::list::ListVerbArgs;
 use super::machine::runtime;
+use super::restore::RestoreArgs;
 use super::tell::print;
 use super::{completions::CompletionsArgs, report_error};
 use crate::model::Error;
@@ -43,6 +44,7 @@ pub(super) struct PolicyArgs {
 #[derive(Debug, Subcommand)]
 enum PolicyVerb {
     Copy(Box<CopyArgs>),
+    Restore(Box<RestoreArgs>),
     List(Box<ListVerbArgs>),
     AbortUploads(AbortUploadsArgs),
     #[command(hide = true)]
@@ -101,6 +103,7 @@ fn needed(verb: &PolicyVerb) -> Result<Needed, Error> {
     let nothing = |verb| Err(Error::Usage(format!("{verb} sends nothing: there is nothing to allow")));
     match verb {
         PolicyVerb::Copy(copy) => runtime()?.block_on(copy.needed()),
+        PolicyVerb::Restore(restore) => runtime()?.block_on(restore.needed()),
         PolicyVerb::List(list) => runtime()?.block_on(list.needed()),
         PolicyVerb::AbortUploads(uploads) => runtime()?.block_on(uploads.needed()),
         PolicyVerb::Jobs(_) => nothing("jobs"),

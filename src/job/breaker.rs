@@ -38,9 +38,9 @@ impl Breaker {
     /// Takes in an outcome.
     pub(super) fn ended(&mut self, outcome: &Outcome) -> Option<Broken> {
         let failure = match outcome {
-            Outcome::Done(_) | Outcome::Skipped(_) => None,
+            Outcome::Done(_) | Outcome::Skipped(_) | Outcome::Waiting(_) => None,
             Outcome::Failed(failure) => Some(&**failure),
-            Outcome::Interrupted | Outcome::Fatal(_) => return None,
+            Outcome::Passed | Outcome::Interrupted | Outcome::Fatal(_) => return None,
         };
         self.failed += u64::from(failure.is_some());
         if self.last.len() >= LAST {

@@ -15,8 +15,9 @@ use super::breaker::{Breaker, Broken};
 use super::feed::{Feed, Heard};
 use super::ready::Ready;
 use super::sync::Syncer;
+use super::wait::Waiting;
 use super::{Job, Limits, unlistable};
-use crate::journal::{Ending, Journal, Ticket};
+use crate::journal::{Ending, Journal, Phase, Ticket};
 use crate::model::{Class, Error, Item, Outcome, Position, Tally};
 use crate::op::{Op, Step, Steps, Told};
 use crate::pace::Pacer;
@@ -30,6 +31,9 @@ const FLUSH_EVERY: Duration = Duration::from_millis(25);
 /// Items that may be ready at once: the ranges of a listing are bounded each, the failures of earlier runs
 /// are not.
 const MOST_READY: usize = 16_384;
+
+/// Items that are decided at once before other things are looked after.
+const MOST_DECIDED: usize = 1_000;
 
 /// Steps of open items that may wait to be recorded.
 const STEPS: usize = 256;
@@ -50,24 +54,28 @@ type Ended = (Ticket, Arc<Item>, Outcome);
 
 /// The state of a run.
 pub(super) struct Dispatcher<O> {
-    op: Arc<O>,
-    feed: Feed,
-    journal: Journal,
+    pub(super) op: Arc<O>,
+    pub(super) feed: Feed,
+    pub(super) journal: Journal,
     syncer: Syncer,
     failures: FailuresFile,
     receipt: Option<ReceiptFile>,
     report: Report,
     pacer: Arc<Pacer>,
     limits: Limits,
-    stop: CancellationToken,
-    counts: Counts,
+    pub(super) stop: CancellationToken,
+    pub(super) counts: Counts,
     resumed: u64,
     retried: bool,
     /// Items that were yielded and not begun.
-    ready: Ready,
+    pub(super) ready: Ready,
+    /// Items that were decided at once since other things were looked after.
+    decided: usize,
     breaker: Breaker,
     /// Whether more objects failed than may.
     too_many: bool,
+    /// What is waited for.
+    pub(super) waiting: Waiting,
     open: JoinSet<Ended>,
     /// Items that an earlier run left open or closed, and that the sources may yield.
     known: HashSet<(u32, Position)>,
@@ -95,8 +103,10 @@ impl<O: Op> Dispatcher<O> {
             counts: Counts::default(),
             retried: false,
             ready: Ready::default(),
+            decided: 0,
             breaker: Breaker::new(job.limits.max_failures),
             too_many: false,
+            waiting: Waiting::default(),
             open: JoinSet::new(),
             known: HashSet::new(),
             in_parts: HashMap::new(),
@@ -111,17 +121,22 @@ impl<O: Op> Dispatcher<O> {
     /// # Errors
     /// What made it impossible to go on. The run has drained by then.
     pub(super) async fn passes(&mut self) -> Result<(), Error> {
-        let (ranges, reopened) = if self.journal.is_planned() {
-            (self.journal.track_recorded(), self.journal.open_items())
-        } else {
-            (self.journal.plan(self.feed.whole())?, Vec::new())
+        self.begin_waiting()?;
+        let (ranges, reopened) = match (self.journal.is_planned(), self.journal.phase()) {
+            (false, _) => (self.journal.plan(self.feed.whole())?, Vec::new()),
+            (true, Phase::Work) => (self.journal.track_recorded(), self.journal.open_items()),
+            // What waits is looked at again from the start.
+            (true, Phase::Sweep) => (Vec::new(), self.journal.open_items()),
         };
         self.show_failures_so_far()?;
         self.pass(ranges, reopened).await?;
+        self.wait().await?;
         while let Some(range) = self.journal.failures_to_retry().filter(|_| !self.stop.is_cancelled()) {
             self.retried = true;
             let ranges = self.journal.plan(vec![range.clone()])?;
+            self.begin_pass(false);
             self.pass(ranges, Vec::new()).await?;
+            self.wait().await?;
             let next = self.journal.failures_to_retry();
             if !self.stop.is_cancelled() && next.is_some_and(|next| next.id == range.id) {
                 return Err(Error::Checkpoint(
@@ -133,9 +148,11 @@ impl<O: Op> Dispatcher<O> {
     }
 
     /// One pass. Returns when all of it is done, or when the run has drained.
-    async fn pass(&mut self, ranges: Vec<usize>, reopened: Vec<Item>) -> Result<(), Error> {
+    pub(super) async fn pass(&mut self, ranges: Vec<usize>, reopened: Vec<Item>) -> Result<(), Error> {
         self.feed.plan(&mut self.journal, ranges)?;
-        self.counts.listed += reopened.len() as u64;
+        if self.journal.phase() == Phase::Work {
+            self.counts.listed += reopened.len() as u64;
+        }
         self.known = self.journal.known_items();
         self.ready = Ready::default();
         for item in reopened {
@@ -144,7 +161,7 @@ impl<O: Op> Dispatcher<O> {
         let mut tick = tokio::time::interval(FLUSH_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_drained() {
-            let stopping = self.stop.is_cancelled();
+            let stopping = self.stop.is_cancelled() || self.waiting.is_full;
             if !stopping {
                 self.feed.begin_listers(&mut self.journal, 0)?;
                 self.begin_items();
@@ -155,6 +172,8 @@ impl<O: Op> Dispatcher<O> {
                 biased;
                 () = self.stop.cancelled(), if !stopping => {}
                 _ = tick.tick() => self.on_tick()?,
+                // What was decided at once has made room.
+                () = std::future::ready(()), if !stopping && self.can_begin() => {}
                 Some(told) = self.steps.1.recv() => self.on_step(told),
                 Some(ended) = self.open.join_next(), if !self.open.is_empty() => self.on_ended(ended),
                 Some(heard) = self.feed.next(room) => self.on_heard(heard),
@@ -163,6 +182,7 @@ impl<O: Op> Dispatcher<O> {
         while let Ok(told) = self.steps.1.try_recv() {
             self.on_step(told);
         }
+        self.keep_for_later();
         self.keep(|this| this.flush(None));
         self.feed.end().await;
         self.show();
@@ -172,16 +192,33 @@ impl<O: Op> Dispatcher<O> {
     /// Whether nothing of the pass is under way and nothing more will be.
     fn is_drained(&self) -> bool {
         let over = self.feed.is_exhausted() && self.ready.is_empty();
-        self.open.is_empty() && (over || self.stop.is_cancelled())
+        self.open.is_empty() && (over || self.stop.is_cancelled() || self.waiting.is_full)
+    }
+
+    /// Whether there are items to begin at once.
+    fn can_begin(&self) -> bool {
+        self.decided >= MOST_DECIDED
     }
 
     fn begin_items(&mut self) {
-        while self.open.len() < 2 * self.limits.concurrency {
-            let op = Arc::clone(&self.op);
+        let op = Arc::clone(&self.op);
+        self.decided = 0;
+        while self.open.len() < 2 * self.limits.concurrency && self.decided < MOST_DECIDED {
             let Some((range, (ticket, item))) = self.ready.pop(|item| op.must_wait(item)) else { break };
             if let Some(range) = range {
                 self.feed.begun(range, 1);
             }
+            let decided = if self.has_failed(&item) { Some(Outcome::Passed) } else { op.decide(&item) };
+            if let Some(outcome) = decided {
+                self.decided += 1;
+                self.on_outcome(ticket, &item, outcome);
+                continue;
+            }
+            if self.is_too_much(&item) {
+                self.ready.push(range, (ticket, item));
+                break;
+            }
+            let op = Arc::clone(&op);
             let steps = Steps::new(ticket, Arc::clone(&item), self.steps.0.clone(), self.journal.is_kept());
             self.open.spawn(async move {
                 let outcome = op.run(&item, &steps).await;
@@ -206,13 +243,17 @@ impl<O: Op> Dispatcher<O> {
                         self.feed.begun(range, 1);
                         continue;
                     }
-                    self.counts.listed += 1;
+                    if self.journal.phase() == Phase::Work {
+                        self.counts.listed += 1;
+                    }
                     let item = Arc::new(item);
                     let ticket = self.journal.emit(range, &item)?;
                     self.ready.push(Some(range), (ticket, item));
                 }
-                self.counts.listed += filtered;
-                self.counts.filtered += filtered;
+                if self.journal.phase() == Phase::Work {
+                    self.counts.listed += filtered;
+                    self.counts.filtered += filtered;
+                }
                 through.map_or(Ok(()), |through| self.journal.passed(range, through))?;
             }
             Yield::Split { range, cuts } => {
@@ -231,11 +272,14 @@ impl<O: Op> Dispatcher<O> {
     }
 
     fn on_ended(&mut self, ended: Result<Ended, JoinError>) {
-        let (ticket, item, mut outcome) = match ended {
-            Ok(ended) => ended,
-            Err(error) => return self.fail(Error::Internal(format!("an object's task ended badly: {error}"))),
-        };
-        self.counts.tally.count(&outcome);
+        match ended {
+            Ok((ticket, item, outcome)) => self.on_outcome(ticket, &item, outcome),
+            Err(error) => self.fail(Error::Internal(format!("an object's task ended badly: {error}"))),
+        }
+    }
+
+    pub(super) fn on_outcome(&mut self, ticket: Ticket, item: &Item, mut outcome: Outcome) {
+        self.count(item, &outcome);
         if !self.in_parts.is_empty() {
             self.in_parts.remove(&(item.source, item.position()));
         }
@@ -265,9 +309,9 @@ impl<O: Op> Dispatcher<O> {
                     self.keep(|this| this.receipt.as_mut().map_or(Ok(()), |file| file.append(&receipt)));
                 }
             }
-            Outcome::Skipped(_) => {}
+            Outcome::Skipped(_) | Outcome::Waiting(_) | Outcome::Passed => {}
         }
-        self.keep(|this| this.journal.finish(ticket, &item, outcome));
+        self.keep(|this| this.journal.finish(ticket, item, outcome));
     }
 
     fn on_step(&mut self, told: Told) {
@@ -299,7 +343,7 @@ impl<O: Op> Dispatcher<O> {
         self.journal.flush(now)
     }
 
-    fn on_tick(&mut self) -> Result<(), Error> {
+    pub(super) fn on_tick(&mut self) -> Result<(), Error> {
         if !self.stop.is_cancelled() {
             self.feed.cut()?;
         }
@@ -326,6 +370,7 @@ impl<O: Op> Dispatcher<O> {
             skipped: tally.skipped(),
             failed: tally.failed,
             bytes: self.in_parts.values().fold(tally.bytes, |sum, bytes| sum.saturating_add(*bytes)),
+            waiting: self.op.waits().map(|_| self.waiting.now),
             in_flight: self.pacer.stats().in_flight(),
             resumed: self.resumed,
             draining: self.stop.is_cancelled(),
@@ -334,7 +379,7 @@ impl<O: Op> Dispatcher<O> {
 
     /// Does a step that may fail for good: the first such failure drains the run, and after it
     /// nothing more is recorded, since what follows a lost record must not be.
-    fn keep<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, Error>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, Error>) -> Option<T> {
         if matches!(self.error, Some(Error::Checkpoint(_) | Error::Internal(_))) {
             return None;
         }

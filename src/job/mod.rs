@@ -11,6 +11,7 @@ mod in_order;
 mod listing;
 mod ready;
 mod sync;
+mod wait;
 mod writer;
 
 use std::path::PathBuf;

@@ -53,6 +53,7 @@ impl Seal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::Plan;
     use super::*;
     use crate::model::Range;
 
@@ -60,7 +61,8 @@ mod tests {
         let mut seal = Seal::default();
         let line = |pass| {
             let mut line = Vec::new();
-            seal.write(&Record::Plan { pass, ranges: vec![Range::whole(pass)] }, &mut line).unwrap();
+            seal.write(&Record::Plan(Plan { pass, ranges: vec![Range::whole(pass)], ..Plan::default() }), &mut line)
+                .unwrap();
             line
         };
         (0..count).map(line).collect()

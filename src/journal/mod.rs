@@ -10,6 +10,7 @@
 //! the file's format and `line` seals each line, `state` is what a file means, and `track` decides
 //! when a watermark moves: these are pure. `file` does the I/O.
 
+mod again;
 mod claim;
 mod failures;
 mod file;
@@ -27,7 +28,7 @@ pub use claim::{Claim, Mode, Place};
 pub use failures::FailedItems;
 pub use identity::JobIdentity;
 pub use log::{Journal, Wrote};
-pub use record::Ending;
+pub use record::{Ending, Phase};
 pub use track::Ticket;
 
 use std::path::Path;

@@ -9,7 +9,7 @@ use super::JobIdentity;
 use crate::model::{Beside, Failure, Item, Object, Origin, Position, Range, RangeId, Sum, Tally, Upload, UploadedPart};
 
 /// The version of the format that this program writes and reads.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub(super) enum Record {
     /// The first line.
     Job(Header),
     /// The work of a pass begins: these are its ranges. The ranges of the pass before are finished.
-    Plan { pass: u32, ranges: Vec<Range> },
+    Plan(Plan),
     /// A range was cut: it keeps what is up to the first cut.
     Split {
         #[serde(flatten)]
@@ -57,6 +57,45 @@ pub(super) struct Header {
     pub(super) started_at: String,
 }
 
+/// The work of a pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub(super) pass: u32,
+    #[serde(default, skip_serializing_if = "Phase::is_work")]
+    pub(super) phase: Phase,
+    pub(super) ranges: Vec<Range>,
+    /// What is left of earlier passes, for later ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rest: Vec<Range>,
+    /// What is to be looked at again, beside what this pass finds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) again: Vec<Range>,
+    /// How many objects are waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) waits_for: Option<u64>,
+    /// What was found to be finished since the pass before began, beside what its marks say.
+    #[serde(flatten)]
+    pub(super) tally: Tally,
+}
+
+/// What a pass is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// What was not looked at before.
+    #[default]
+    Work,
+    /// A look at what is waited for.
+    Sweep,
+}
+
+impl Phase {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_work(&self) -> bool {
+        *self == Self::Work
+    }
+}
+
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,6 +123,10 @@ pub(super) struct Mark {
     pub(super) open: Vec<OpenItem>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) failures: Vec<Recorded>,
+    /// Where there are items among these that are to be looked at again: ranges that are new, or longer
+    /// than they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) again: Vec<Range>,
 }
 
 /// What a listing wrote since the last such record: all that its marks pass is in the output.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::{Close, Ending, FORMAT, Header, Mark, OpenItem, Output, Record, Recorded, Step, Totals};
+use super::record::{
+    Close, Ending, FORMAT, Header, Mark, OpenItem, Output, Phase, Plan, Record, Recorded, Step, Totals,
+};
 use crate::model::{Item, Position, Range, RangeId, Sums, Tally};
 
 /// A job as its checkpoint knows it.
@@ -11,12 +13,18 @@ pub(super) struct State {
     pub(super) header: Header,
     /// The pass whose ranges these are; `None` before anything was planned.
     pub(super) pass: Option<u32>,
+    /// What the pass is.
+    pub(super) phase: Phase,
     /// The unfinished ranges of the pass.
     pub(super) ranges: BTreeMap<RangeId, Range>,
     /// Items that are begun and not finished, and that their ranges need not yield again.
     pub(super) open: BTreeMap<(u32, Position), OpenItem>,
     /// Items that are closed, and that their ranges' watermarks have not passed.
     pub(super) ahead: BTreeSet<(u32, Position)>,
+    /// What earlier passes have left for later ones.
+    pub(super) rest: Vec<Range>,
+    /// Where there is something to be looked at again.
+    pub(super) again: BTreeMap<RangeId, Range>,
     /// What is finished.
     pub(super) totals: Tally,
     pub(super) next_failure: u64,
@@ -34,9 +42,12 @@ impl State {
         Self {
             header: Header { format: FORMAT, ..header },
             pass: None,
+            phase: Phase::Work,
             ranges: BTreeMap::new(),
             open: BTreeMap::new(),
             ahead: BTreeSet::new(),
+            rest: Vec::new(),
+            again: BTreeMap::new(),
             totals: Tally::default(),
             next_failure: 1,
             retried_to: 0,
@@ -68,7 +79,7 @@ impl State {
     pub(super) fn apply(&mut self, record: &Record) -> Result<(), String> {
         match record {
             Record::Job(_) => return Err("a second header".to_owned()),
-            Record::Plan { pass, ranges } => self.plan(*pass, ranges)?,
+            Record::Plan(plan) => self.plan(plan)?,
             Record::Split { range, cuts } => self.split(range, cuts)?,
             Record::Mark(mark) => self.mark(mark)?,
             Record::Output(output) => self.output(output)?,
@@ -87,14 +98,21 @@ impl State {
         Ok(())
     }
 
-    fn plan(&mut self, pass: u32, ranges: &[Range]) -> Result<(), String> {
-        if !self.ranges.is_empty() || !self.open.is_empty() {
-            return Err(format!("pass {pass} begins before the one before it is finished"));
+    fn plan(&mut self, plan: &Plan) -> Result<(), String> {
+        // A look at what waits covers what was left of the look before.
+        let is_kept = |range| plan.phase == Phase::Sweep || plan.rest.contains(range) || plan.ranges.contains(range);
+        if !self.ranges.values().all(is_kept) || !self.open.is_empty() {
+            return Err(format!("pass {} begins before the one before it is finished", plan.pass));
         }
         self.ahead.clear();
-        self.pass = Some(pass);
+        (self.pass, self.phase) = (Some(plan.pass), plan.phase);
         self.ended = None;
-        self.ranges = ranges.iter().map(|range| (range.id.clone(), range.clone())).collect();
+        let by_id = |range: &Range| (range.id.clone(), range.clone());
+        self.ranges = plan.ranges.iter().map(by_id).collect();
+        self.rest.clone_from(&plan.rest);
+        self.again = plan.again.iter().map(by_id).collect();
+        self.totals.add(&plan.tally);
+        self.totals.waiting = plan.waits_for.unwrap_or(self.totals.waiting);
         Ok(())
     }
 
@@ -132,6 +150,7 @@ impl State {
             !id.is_of(*source, at) || Some(at) <= id.after.as_ref() || !(all || Some(at) <= passed.as_ref())
         });
         self.count(&mark.tally);
+        self.again.extend(mark.again.iter().map(|range| (range.id.clone(), range.clone())));
         mark.open.iter().for_each(|item| self.open(item));
         mark.failures.iter().for_each(|failure| self.failed(failure));
         Ok(())
@@ -174,13 +193,23 @@ impl State {
 
     /// Failures are not summed: which still stand follows from their numbers.
     fn count(&mut self, tally: &Tally) {
-        self.totals.add(&Tally { failed: 0, ..tally.clone() });
+        match self.phase {
+            Phase::Work => self.totals.add(&Tally { failed: 0, ..tally.clone() }),
+            Phase::Sweep => {
+                // All of them were waited for, and were counted when that began.
+                self.totals.waiting = self.totals.waiting.saturating_sub(tally.ended());
+                self.totals.add(&Tally { failed: 0, waiting: 0, ..tally.clone() });
+            }
+        }
     }
 
     /// The fewest records that give this state, but for the failures, which stay on disk and follow
     /// as `failures` lines more.
     pub(super) fn snapshot(&self, failures: u64) -> Vec<Record> {
-        let plan = self.pass.map(|pass| Record::Plan { pass, ranges: self.ranges.values().cloned().collect() });
+        let plan = self.pass.map(|pass| {
+            let (ranges, again) = (self.ranges.values().cloned().collect(), self.again.values().cloned().collect());
+            Record::Plan(Plan { pass, phase: self.phase, ranges, rest: self.rest.clone(), again, ..Plan::default() })
+        });
         let rest = plan.into_iter().chain(self.open.values().cloned().map(Record::Open));
         let ahead = self.ahead.iter().cloned().map(|(source, at)| Record::Ahead { source, at });
         let written = Output { length: self.output, marks: Vec::new(), sums: self.sums.iter().collect() };

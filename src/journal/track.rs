@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::again::Again;
 use super::record::{Mark, OpenItem, Recorded};
 use crate::model::{Failure, Item, Outcome, Position, Range, Tally};
 
@@ -43,10 +44,12 @@ pub(super) struct Track {
     ended: bool,
     /// The positions of its items say nothing about where it stands.
     unordered: bool,
+    /// Where there are items to be looked at again, in a job that looks again.
+    again: Option<Again>,
 }
 
 #[derive(Debug)]
-enum Slot {
+pub(super) enum Slot {
     /// An item that was handed out.
     Item { item: Arc<Item>, state: SlotState },
     /// There is nothing more up to here.
@@ -54,7 +57,7 @@ enum Slot {
 }
 
 #[derive(Debug)]
-enum SlotState {
+pub(super) enum SlotState {
     Open {
         passed_at: Option<Instant>,
     },
@@ -82,9 +85,10 @@ impl Slot {
 }
 
 impl Track {
-    pub(super) fn new(range: Range) -> Self {
+    pub(super) fn new(range: Range, looks_again: bool) -> Self {
         let unordered = range.at.as_ref().is_some_and(|at| !at.is_ordered());
-        Self { range, slots: VecDeque::new(), first: 0, exhausted: false, ended: false, unordered }
+        let again = looks_again.then(|| Again::new(&range));
+        Self { range, slots: VecDeque::new(), first: 0, exhausted: false, ended: false, unordered, again }
     }
 
     pub(super) fn range(&self) -> &Range {
@@ -165,7 +169,13 @@ impl Track {
             let Some(slot) = self.slots.pop_front_if(|slot| slot.may_leave(now, crowded)) else { break };
             self.first += 1;
             let mark = mark.get_or_insert_with(|| empty_mark(&self.range));
+            if let Some(again) = &mut self.again {
+                again.passed(&slot, &self.range, self.unordered);
+            }
             slot.leave(mark, self.unordered, next_failure);
+        }
+        if let (Some(mark), Some(again)) = (&mut mark, &mut self.again) {
+            mark.again = again.take_new();
         }
         if self.exhausted && self.slots.is_empty() && !self.ended {
             self.ended = true;
@@ -202,6 +212,7 @@ fn empty_mark(range: &Range) -> Mark {
         tally: Tally::default(),
         open: Vec::new(),
         failures: Vec::new(),
+        again: Vec::new(),
     }
 }
 
@@ -255,7 +266,7 @@ mod tests {
     }
 
     fn track(items: u64) -> Track {
-        let mut track = Track::new(Range::whole(0));
+        let mut track = Track::new(Range::whole(0), false);
         (0..items).for_each(|n| assert_eq!(track.emit(item(n)), n));
         track
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Failure, Position, Receipt, RequestError, RestoreStatus, Upload};
+use super::{Accepted, Evidence, Failure, Position, Receipt, RequestError, RestoreStatus, Upload};
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +103,18 @@ pub enum Skip {
     Same,
     /// The destination has a newer object.
     Newer,
+    /// It can be read at once: there is nothing to restore.
+    NotArchived,
+    /// Its restored copy stays for as long as was asked for.
+    Restored,
+    /// Its restore is under way.
+    Restoring,
+    /// It was waited for, and an interrupted run has copied it, or it is gone.
+    CopiedOrGone,
+    /// A dry run: it can be read, and would be copied.
+    WouldCopy,
+    /// A dry run: it would be restored.
+    WouldRestore,
     /// A dry run: it would be copied by the store itself.
     WouldCopyServerSide,
     /// A dry run: its bytes would go through this machine.
@@ -117,6 +129,12 @@ impl Skip {
             Self::Exists => "skipped: the destination has an object of this name",
             Self::Same => "skipped: the destination has the same object",
             Self::Newer => "skipped: the destination's object is newer",
+            Self::NotArchived => "skipped: not archived, can be read at once",
+            Self::Restored => "skipped: restored already, for long enough",
+            Self::Restoring => "skipped: being restored already",
+            Self::CopiedOrGone => "skipped: copied by the run that was interrupted, or vanished",
+            Self::WouldCopy => "can be read, and would be copied",
+            Self::WouldRestore => "would be restored",
             Self::WouldCopyServerSide => "would be copied server-side",
             Self::WouldCopyThroughClient => "would be copied through this machine",
         }
@@ -132,6 +150,8 @@ pub struct Done {
     pub evidence: Option<Evidence>,
     /// Whether its tags could not be read, and are missing from the copy.
     pub lacks_tags: bool,
+    /// What the store said to its restore.
+    pub restore: Option<Accepted>,
     /// Its line in the receipt, where one is kept.
     pub receipt: Option<Box<Receipt>>,
 }
@@ -145,6 +165,10 @@ pub enum Outcome {
     Skipped(Skip),
     /// Not done, and recorded so.
     Failed(Box<Failure>),
+    /// Its restore is under way, asked for now or before: it is looked at again.
+    Waiting(Option<Accepted>),
+    /// Looked at again, and there is nothing to be done or counted.
+    Passed,
     /// Not done because the run is draining: stays to be done.
     Interrupted,
     /// Not done, and no other item would fare better: stays to be done, and the run drains.

@@ -83,6 +83,13 @@ impl Range {
         }
     }
 
+    /// This key of a source, and few others.
+    pub fn around(source: u32, key: &str) -> Self {
+        let before = just_before(key);
+        let after = (!before.is_empty()).then(|| Position::Key(before));
+        Self { id: RangeId { source, after }, until: Some(Position::Key(key.to_owned())), at: None }
+    }
+
     /// Where work goes on: the watermark, or the start.
     pub fn cursor(&self) -> Option<&Position> {
         self.at.as_ref().or(self.id.after.as_ref())
@@ -110,9 +117,40 @@ impl Range {
     }
 }
 
+/// A key before `key`, with few that can lie between them; nothing, where it is the first of all.
+pub fn just_before(key: &str) -> String {
+    let mut chars = key.chars();
+    let Some(last) = chars.next_back() else { return String::new() };
+    let mut before = chars.as_str().to_owned();
+    // Near the longest key that there can be, something shorter will do.
+    if let Some(less) = char::from_u32(u32::from(last).wrapping_sub(1)).filter(|_| key.len() < 1_000) {
+        before.push(less);
+        before.push('\u{10fffd}');
+    }
+    before
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn few_keys_lie_between_a_key_and_the_one_just_before() {
+        assert_eq!(just_before("abc"), "abb\u{10fffd}");
+        assert_eq!(just_before(""), "");
+        assert_eq!(just_before(&"x".repeat(1_000)).len(), 999);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_before_the_key(key in "\\PC{1,8}") {
+            prop_assert!(just_before(&key) < key);
+            let range = Range::around(0, &key);
+            prop_assert!(range.is_ahead(&Position::Key(key)));
+        }
+    }
 
     fn key(k: &str) -> Position {
         Position::Key(k.to_owned())

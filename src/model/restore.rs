@@ -38,6 +38,26 @@ impl Tier {
     }
 }
 
+/// What a store says to a restore that it takes. *Source:* RestoreObject in the S3 API reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accepted {
+    /// 202: it begins.
+    Begun,
+    /// 200: the object was restored already; its copy now stays for as long as was asked for.
+    Extended,
+}
+
+impl Accepted {
+    /// As users read it, behind a number of objects.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Begun => "restores were accepted",
+            Self::Extended => "were restored already: their copies now stay longer",
+        }
+    }
+}
+
 /// Whether an object can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Outcome, Skip};
+use super::{Accepted, Evidence, Outcome, Skip};
 
 /// How many objects met which end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,12 @@ pub struct Tally {
     /// Objects that failed.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed: u64,
+    /// Objects whose restore is waited for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub waiting: u64,
+    /// Restores that the store took. Of this run only: not recorded.
+    #[serde(skip)]
+    pub restores: BTreeMap<Accepted, u64>,
     /// Objects that were copied, by why that is known to be right. Of this run only: not recorded.
     #[serde(skip)]
     pub verified: BTreeMap<Evidence, u64>,
@@ -41,6 +47,7 @@ impl Tally {
         match outcome {
             Outcome::Done(done) => {
                 self.done += 1;
+                self.restored(done.restore);
                 self.bytes = self.bytes.saturating_add(done.bytes);
                 self.lacking_tags += u64::from(done.lacks_tags);
                 if let Some(evidence) = done.evidence {
@@ -49,7 +56,17 @@ impl Tally {
             }
             Outcome::Skipped(reason) => *self.skipped.entry(*reason).or_default() += 1,
             Outcome::Failed(_) => self.failed += 1,
-            Outcome::Interrupted | Outcome::Fatal(_) => {}
+            Outcome::Waiting(accepted) => {
+                self.waiting += 1;
+                self.restored(*accepted);
+            }
+            Outcome::Passed | Outcome::Interrupted | Outcome::Fatal(_) => {}
+        }
+    }
+
+    fn restored(&mut self, accepted: Option<Accepted>) {
+        if let Some(accepted) = accepted {
+            *self.restores.entry(accepted).or_default() += 1;
         }
     }
 
@@ -58,6 +75,7 @@ impl Tally {
         self.done = self.done.saturating_add(other.done);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.failed = self.failed.saturating_add(other.failed);
+        self.waiting = self.waiting.saturating_add(other.waiting);
         for (reason, n) in &other.skipped {
             let sum = self.skipped.entry(*reason).or_default();
             *sum = sum.saturating_add(*n);

@@ -1,7 +1,7 @@
 //! A copy of one object: which way, and what its errors mean.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::sync::Semaphore;
 
@@ -17,7 +17,7 @@ use crate::model::{
     Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Object, Operation, Outcome, Receipt, RequestError,
     Skip, Written, now,
 };
-use crate::pace::ByteBudget;
+use crate::pace::{ByteBudget, Kind};
 use crate::store::{Bucket, Head};
 
 /// The largest object that CopyObject copies: 5 GiB. *Source:* CopyObject in the S3 API reference.
@@ -80,6 +80,8 @@ pub struct Copy {
     pub(super) open_parts: Arc<Semaphore>,
     /// Versions are not named in reads: they may not be read by version.
     pub(super) unpinned: AtomicBool,
+    /// Whether copies have other entity tags than their sources, because of their encryption.
+    pub(super) makes_opaque_etags: AtomicBool,
     /// That `--part-size` was too small is said once.
     pub(super) say_raised: std::sync::Once,
     fallback: Fallback,
@@ -103,8 +105,19 @@ impl Copy {
         let part_slots = Arc::new(Semaphore::new(part_slots(concurrency).min(Semaphore::MAX_PERMITS)));
         let open_parts = Arc::new(Semaphore::new(super::multipart::OPEN_PARTS as usize));
         let say_raised = std::sync::Once::new();
-        let unpinned = AtomicBool::new(false);
-        Self { sources, dest, budget, settings, part_slots, open_parts, unpinned, say_raised, fallback }
+        let (unpinned, makes_opaque_etags) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self {
+            sources,
+            dest,
+            budget,
+            settings,
+            part_slots,
+            open_parts,
+            unpinned,
+            makes_opaque_etags,
+            say_raised,
+            fallback,
+        }
     }
 
     /// What would be done with `item`. Pure, but for what the first copies showed.
@@ -257,6 +270,9 @@ impl Copy {
     }
 
     fn done(&self, item: &Item, plan: &Plan<'_>, copied: Copied) -> Outcome {
+        if copied.written.has_opaque_etag {
+            self.makes_opaque_etags.store(true, Relaxed);
+        }
         let receipt = self.settings.receipts.then(|| {
             Box::new(Receipt {
                 time: now(),
@@ -278,6 +294,7 @@ impl Copy {
             bytes: copied.bytes,
             evidence: Some(copied.evidence),
             lacks_tags: copied.lacks_tags,
+            restore: None,
             receipt,
         })
     }
@@ -330,8 +347,8 @@ impl Op for Copy {
         let source = usize::try_from(item.source).ok().and_then(|source| self.sources.get(source));
         source.is_some_and(|source| {
             let dest_key = source.mapping.dest_key(&item.object.key);
-            pacer.is_crowded(source.bucket.spot(&item.object.key), false)
-                || dest_key.is_some_and(|key| pacer.is_crowded(self.dest.spot(&key), true))
+            pacer.is_crowded(source.bucket.spot(&item.object.key), Kind::Read)
+                || dest_key.is_some_and(|key| pacer.is_crowded(self.dest.spot(&key), Kind::Write))
         })
     }
 

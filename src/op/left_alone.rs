@@ -1,6 +1,8 @@
 //! What the destination has already: whether it is left alone, and whether it is our own copy, of
 //! which an answer or a kill kept the news.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::copy::{Copied, Copy, Plan, written_as};
 use super::existing::{Verdict, compare, one_part};
 use super::route::Way;
@@ -56,6 +58,16 @@ impl Copy {
             Verdict::Skip(skip) => Ok(Alone::Skipped(skip)),
             Verdict::SkipIfOpaque => self.skip_if_opaque(plan, item).await,
         }
+    }
+
+    /// Whether what a listing shows `beside` an object is the copy that this job has made of it: of the same
+    /// size, written since the job began, and with the same entity tag where that would have to be.
+    pub(super) fn has_made(&self, object: &Object, beside: &Beside) -> bool {
+        let Beside::Object(dest) = beside else { return false };
+        let tags = (object.etag.as_deref().and_then(one_part), dest.etag.as_deref().and_then(one_part));
+        let differs = matches!(tags, (Some(ours), Some(theirs)) if ours != theirs);
+        let is_recent = dest.last_modified >= Some(self.since());
+        is_recent && object.size == dest.size && (!differs || self.makes_opaque_etags.load(Relaxed))
     }
 
     /// When the job was begun, by a clock that may be off.

@@ -10,6 +10,8 @@ mod left_alone;
 mod multipart;
 mod parts;
 mod policy;
+mod restore;
+mod restored;
 mod resume;
 mod route;
 mod steps;
@@ -18,6 +20,7 @@ mod transfer;
 mod wants;
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::model::{Item, Outcome};
 
@@ -26,10 +29,48 @@ pub use copy::{Copy, CopySettings, CopySource};
 pub use dry_run::DryRun;
 pub use existing::Keep;
 pub use parts::{LARGEST_PART, SMALLEST_PART};
-pub use policy::{CopyNeeds, Party, Policies, UNKNOWN_ACCOUNT, allow_abort_uploads, allow_copy, allow_list};
+pub use policy::{
+    CopyNeeds, Party, Policies, UNKNOWN_ACCOUNT, allow_abort_uploads, allow_copy, allow_list, allow_restore,
+};
+pub use restore::{Restore, RestoreDryRun, RestoreSettings, Waiting};
 pub use route::{Side, Via, Way, choose, partition, same_store};
 pub use steps::{Step, Steps, Told};
 pub use wants::{Preserve, Wants};
+
+/// How an operation waits for what it has asked for. Items that wait are looked at again, in passes.
+pub trait Waits: Send + Sync {
+    /// A pass begins: over what was not looked at before, or over what waits.
+    fn begin(&self, again: bool);
+
+    /// Whether there is room for more than what is waited for. Where there is none, what waits is looked
+    /// at again first.
+    fn has_room(&self) -> bool;
+
+    /// Takes the room that an item needs which was not looked at before; `false` where there is none.
+    fn take_room(&self, item: &Item) -> bool;
+
+    /// How long to wait until the next look.
+    fn pause(&self, asked: Duration, looks: Look) -> Duration;
+
+    /// How long the waiting may take in all.
+    fn timeout(&self) -> Option<Duration>;
+
+    /// From here on, what waits has failed.
+    fn give_up(&self);
+
+    /// Whether an object that no longer waits is done; else it has been done or has gone, unless it was
+    /// seen to end.
+    fn is_done_when_readable(&self) -> bool;
+}
+
+/// The last look at what waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// How long it took.
+    pub took: Duration,
+    /// Whether fewer objects wait than before it.
+    pub progressed: bool,
+}
 
 /// The work of a verb on one item.
 pub trait Op: Send + Sync + 'static {
@@ -39,6 +80,16 @@ pub trait Op: Send + Sync + 'static {
     /// # Cancellation
     /// Dropping it drops the request that is under way: whether it took effect is then unknown.
     fn run(&self, item: &Item, steps: &Steps) -> impl Future<Output = Outcome> + Send;
+
+    /// What becomes of an item, where that needs no request.
+    fn decide(&self, _item: &Item) -> Option<Outcome> {
+        None
+    }
+
+    /// How items are waited for that end as [`Outcome::Waiting`]; `None` where none does.
+    fn waits(&self) -> Option<&dyn Waits> {
+        None
+    }
 
     /// Whether the store slows down requests for this item, and enough of them wait: others go first.
     fn must_wait(&self, _item: &Item) -> bool {

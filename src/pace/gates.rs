@@ -1,4 +1,4 @@
-//! The limits of a run, each for a range of the keys of one bucket, reads and writes apart, and who waits
+//! The limits of a run, each for a range of the keys of one bucket, reads, writes and restores apart, and who waits
 //! at them.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::kind::Kind;
 use super::limit::Limit;
 use super::partition::{Answers, Division};
 
@@ -121,14 +122,14 @@ pub struct Spot<'a> {
     pub key: &'a str,
 }
 
-type Kind = (Box<str>, bool);
+type Place = (Box<str>, Kind);
 
 /// All limits.
 #[derive(Debug)]
 pub(super) struct Gates {
     began: Instant,
     /// By bucket and kind, the ranges by their first keys.
-    ranges: Mutex<HashMap<Kind, BTreeMap<String, Arc<Gate>>>>,
+    ranges: Mutex<HashMap<Place, BTreeMap<String, Arc<Gate>>>>,
     /// KMS limits an account, wherever the keys lie.
     kms: Gate,
     has_kms: AtomicBool,
@@ -142,8 +143,8 @@ pub(super) struct Gates {
 pub struct Slowed {
     /// The bucket, or `KMS`.
     pub bucket: String,
-    /// Whether it is about writes.
-    pub writes: bool,
+    /// Which requests.
+    pub kind: Kind,
     /// The first key of the range, and the first behind it; `None` where it is open.
     pub keys: (Option<String>, Option<String>),
     /// How often.
@@ -166,14 +167,14 @@ impl Default for Gates {
 }
 
 impl Gates {
-    fn ranges(&self) -> MutexGuard<'_, HashMap<Kind, BTreeMap<String, Arc<Gate>>>> {
+    fn ranges(&self) -> MutexGuard<'_, HashMap<Place, BTreeMap<String, Arc<Gate>>>> {
         self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, spot: Spot<'_>, writes: bool) -> Arc<Gate> {
+    fn find(&self, spot: Spot<'_>, kind: Kind) -> Arc<Gate> {
         let mut all = self.ranges();
-        let kind: Kind = (spot.bucket.into(), writes);
-        let ranges = all.entry(kind).or_insert_with(|| BTreeMap::from([(String::new(), Arc::default())]));
+        let place: Place = (spot.bucket.into(), kind);
+        let ranges = all.entry(place).or_insert_with(|| BTreeMap::from([(String::new(), Arc::default())]));
         let found = ranges.range::<str, _>((Unbounded, Included(spot.key))).next_back();
         found.map_or_else(Arc::default, |(_, gate)| Arc::clone(gate))
     }
@@ -183,12 +184,12 @@ impl Gates {
     ///
     /// # Cancellation
     /// Safe: nothing is taken before the future is finished.
-    pub(super) async fn pass(&self, spot: Spot<'_>, writes: bool) -> (Arc<Gate>, u64) {
+    pub(super) async fn pass(&self, spot: Spot<'_>, kind: Kind) -> (Arc<Gate>, u64) {
         if !self.is_calm() && self.has_kms.load(Relaxed) {
             self.kms.pass(self.began).await;
         }
         loop {
-            let gate = self.find(spot, writes);
+            let gate = self.find(spot, kind);
             if self.is_calm() || gate.pass(self.began).await {
                 return (gate, self.epoch());
             }
@@ -206,11 +207,11 @@ impl Gates {
     }
 
     /// Whether more requests wait, where such a request would have to, than pass in a moment.
-    pub(super) fn is_crowded(&self, spot: Spot<'_>, writes: bool) -> bool {
+    pub(super) fn is_crowded(&self, spot: Spot<'_>, kind: Kind) -> bool {
         if self.is_calm() {
             return false;
         }
-        let gate = self.find(spot, writes);
+        let gate = self.find(spot, kind);
         let waiting = u32::try_from(gate.waiting.load(Relaxed)).unwrap_or(u32::MAX);
         waiting > 8 && gate.limit().rate().is_some_and(|rate| f64::from(waiting) > rate * CROWD)
     }
@@ -221,7 +222,7 @@ impl Gates {
     }
 
     /// Takes in the answer to a request that was sent at `sent`.
-    pub(super) fn answered(&self, gate: &Gate, spot: Spot<'_>, writes: bool, sent: Duration, asks: Asks) {
+    pub(super) fn answered(&self, gate: &Gate, spot: Spot<'_>, kind: Kind, sent: Duration, asks: Asks) {
         let throttled = asks == Asks::SlowDown;
         if throttled && self.is_calm.swap(false, Relaxed) {
             tracing::debug!("the store asks to slow down");
@@ -244,7 +245,7 @@ impl Gates {
         }
         let division = gate.answers.lock().unwrap_or_else(PoisonError::into_inner).add(spot.key, throttled);
         if let Some(division) = division {
-            self.divide(gate, spot, writes, &division);
+            self.divide(gate, spot, kind, &division);
         }
         if !throttled && gate.is_new_ground(spot.key) {
             gate.limit().doubt();
@@ -257,9 +258,9 @@ impl Gates {
         }
     }
 
-    fn divide(&self, gate: &Gate, spot: Spot<'_>, writes: bool, division: &Division) {
+    fn divide(&self, gate: &Gate, spot: Spot<'_>, kind: Kind, division: &Division) {
         let mut all = self.ranges();
-        let Some(ranges) = all.get_mut(&(spot.bucket.into(), writes)) else { return };
+        let Some(ranges) = all.get_mut(&(spot.bucket.into(), kind)) else { return };
         let at = ranges.iter().find(|(_, other)| std::ptr::eq(Arc::as_ptr(other), gate));
         let Some(start) = at.map(|(start, _)| start.clone()).filter(|_| ranges.len() < MOST) else { return };
         let end = ranges.range::<str, _>((Excluded(start.as_str()), Unbounded)).next();
@@ -292,7 +293,7 @@ impl Gates {
     pub(super) fn slowed(&self) -> Vec<Slowed> {
         let all = self.ranges();
         let mut slowed: Vec<Slowed> = Vec::new();
-        for ((bucket, writes), ranges) in all.iter() {
+        for ((bucket, kind), ranges) in all.iter() {
             let starts: Vec<&String> = ranges.keys().collect();
             for (at, gate) in ranges.values().enumerate() {
                 let times = gate.slowed.load(Relaxed);
@@ -300,14 +301,14 @@ impl Gates {
                 let keys = (start, starts.get(at + 1).map(|end| (*end).clone()));
                 if times > 0 {
                     let rate = gate.limit().rate();
-                    slowed.push(Slowed { bucket: bucket.to_string(), writes: *writes, keys, times, rate });
+                    slowed.push(Slowed { bucket: bucket.to_string(), kind: *kind, keys, times, rate });
                 }
             }
         }
         let times = self.kms.slowed.load(Relaxed);
         if times > 0 {
             let rate = self.kms.limit().rate();
-            slowed.push(Slowed { bucket: "KMS".to_owned(), writes: false, keys: (None, None), times, rate });
+            slowed.push(Slowed { bucket: "KMS".to_owned(), kind: Kind::Write, keys: (None, None), times, rate });
         }
         slowed.sort_by(|a, b| b.times.cmp(&a.times).then_with(|| a.keys.cmp(&b.keys)));
         slowed
@@ -334,17 +335,17 @@ mod tests {
         let gates = Arc::new(Gates::default());
         gates.is_calm.store(false, Relaxed);
         let spot = Spot { bucket: "b", key: "k" };
-        gates.find(spot, true).limit().begin(Duration::ZERO, 100.0);
+        gates.find(spot, Kind::Write).limit().begin(Duration::ZERO, 100.0);
         let began = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..20 {
             let gates = Arc::clone(&gates);
             tasks.spawn(async move {
                 for _ in 0..20 {
-                    let (gate, _) = gates.pass(spot, true).await;
+                    let (gate, _) = gates.pass(spot, Kind::Write).await;
                     let sent = gates.now();
                     tokio::time::sleep(Duration::from_millis(5)).await;
-                    gates.answered(&gate, spot, true, sent, Asks::Nothing);
+                    gates.answered(&gate, spot, Kind::Write, sent, Asks::Nothing);
                 }
             });
         }
@@ -387,12 +388,12 @@ mod tests {
                 for n in 0.. {
                     let key = format!("p{partition}/{worker:03}/{n:06}");
                     let spot = Spot { bucket: "b", key: &key };
-                    let (gate, _) = gates.pass(spot, true).await;
+                    let (gate, _) = gates.pass(spot, Kind::Write).await;
                     let sent = gates.now();
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     let throttled = store.lock().unwrap().throttles(partition, gates.now());
                     let asks = if throttled { Asks::SlowDown } else { Asks::Nothing };
-                    gates.answered(&gate, spot, true, sent, asks);
+                    gates.answered(&gate, spot, Kind::Write, sent, asks);
                     if throttled {
                         tokio::time::sleep(Duration::from_millis(500)).await;
                     }

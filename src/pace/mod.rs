@@ -8,6 +8,7 @@ mod at_once;
 mod budget;
 mod cap;
 mod gates;
+mod kind;
 mod limit;
 mod partition;
 mod permits;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use budget::{ByteBudget, Reservation};
 pub use gates::{Slowed, Spot};
+pub use kind::Kind;
 pub use retry::RetryPolicy;
 pub use stats::{Sent, Stats};
 
@@ -143,9 +145,9 @@ impl Pacer {
         self.gates.is_calm()
     }
 
-    /// Whether enough requests wait for their turn where a write of this key, or a read, would have to.
-    pub fn is_crowded(&self, spot: Spot<'_>, writes: bool) -> bool {
-        self.gates.is_crowded(spot, writes)
+    /// Whether enough requests wait for their turn where one of this kind for this key would have to.
+    pub fn is_crowded(&self, spot: Spot<'_>, kind: Kind) -> bool {
+        self.gates.is_crowded(spot, kind)
     }
 
     /// How long a body may pause: told by how long GetObject takes in this run.
@@ -253,7 +255,7 @@ impl Pacer {
             let answer = self.in_time(stop, ask, cut, request()).await;
             drop(sent);
             self.permits.ended(permit, work(ask, answer.is_ok()));
-            self.gates.answered(&gate, ask.spot, operation.is_write(), sent_at, asks(operation, answer.as_ref().err()));
+            self.gates.answered(&gate, ask.spot, operation.into(), sent_at, asks(operation, answer.as_ref().err()));
             let mut error = match answer {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
@@ -277,7 +279,7 @@ impl Pacer {
     /// Waits for the turn of a request: at the limits, for a permit, and for the cap.
     async fn admit(&self, ask: Ask<'_>) -> (Arc<gates::Gate>, permits::Permit<'_>) {
         loop {
-            let (gate, epoch) = self.gates.pass(ask.spot, ask.operation.is_write()).await;
+            let (gate, epoch) = self.gates.pass(ask.spot, ask.operation.into()).await;
             let permit = self.permits.acquire().await;
             // A limit that was found meanwhile holds for those who waited for a permit, too.
             if self.gates.epoch() == epoch {

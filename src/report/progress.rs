@@ -43,6 +43,9 @@ pub struct Progress {
     pub failed: u64,
     /// Bytes of the objects done.
     pub bytes: u64,
+    /// Objects whose restore is waited for, in a run that waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
     /// Requests under way.
     pub in_flight: u64,
     /// Objects that earlier runs of the job finished.

@@ -7,7 +7,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::model::{Evidence, Operation, Skip, Tally, escape_key};
-use crate::pace::{Pacer, Slowed};
+use crate::pace::{Kind, Pacer, Slowed};
 
 use super::Added;
 
@@ -267,10 +267,12 @@ const SLOWED_SHOWN: usize = 10;
 fn slowed(slowed: &Slowed) -> String {
     let what = if slowed.bucket == "KMS" {
         ""
-    } else if slowed.writes {
-        ", writes"
     } else {
-        ", reads"
+        match slowed.kind {
+            Kind::Read => ", reads",
+            Kind::Write => ", writes",
+            Kind::Restore => ", restores",
+        }
     };
     let key = |key: &Option<String>| key.as_deref().map(escape_key);
     let keys = match (key(&slowed.keys.0), key(&slowed.keys.1)) {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::ruler::carried_by_xml;
-use crate::model::{Beside, Mapping, Object, RequestError};
+use crate::model::{Beside, Mapping, Object, RequestError, just_before};
 use crate::store::{Bucket, PageRequest};
 
 /// Where the copies of a source go.
@@ -74,41 +74,5 @@ impl<'a> Walk<'a> {
         self.lost = !in_order || !goes_on;
         self.ahead = page.objects.into();
         Ok(())
-    }
-}
-
-/// A key before `key`, with few that can lie between them.
-fn just_before(key: &str) -> String {
-    let mut chars = key.chars();
-    let Some(last) = chars.next_back() else { return String::new() };
-    let mut before = chars.as_str().to_owned();
-    // Near the longest key that there can be, something shorter will do.
-    if let Some(less) = char::from_u32(u32::from(last).wrapping_sub(1)).filter(|_| key.len() < 1_000) {
-        before.push(less);
-        before.push('\u{10fffd}');
-    }
-    before
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn few_keys_lie_between_a_key_and_the_one_just_before() {
-        assert_eq!(just_before("abc"), "abb\u{10fffd}");
-        assert_eq!(just_before(""), "");
-        assert_eq!(just_before(&"x".repeat(1_000)).len(), 999);
-    }
-
-    proptest! {
-        #[test]
-        fn it_is_before_the_key(key in "\\PC{1,8}") {
-            let before = just_before(&key);
-            prop_assert!(before < key);
-            prop_assert!(carried_by_xml(&before) <= before.as_str());
-        }
     }
 }

@@ -38,6 +38,5 @@ pub use http::Network;
 pub use list::{Page, PageRequest};
 pub use multipart::{Created, ListedPart, PartRange, composite_etag};
 pub use offline::{Place, place};
-pub use restore::Accepted;
 pub use stream::WINDOW;
 pub use uploads::{OpenUpload, UploadMarker};

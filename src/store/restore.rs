@@ -11,16 +11,7 @@ use aws_sdk_s3::types::{GlacierJobParameters, RestoreRequest, Tier as SdkTier};
 
 use super::Bucket;
 use super::error::{malformed, translate};
-use crate::model::{Object, Operation, RequestError, Tier};
-
-/// What a store says to a restore that it takes. *Source:* RestoreObject in the S3 API reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// 202: it begins.
-    Begun,
-    /// 200: the object was restored already; its copy now stays for as long as was asked for.
-    Extended,
-}
+use crate::model::{Accepted, Object, Operation, RequestError, Tier};
 
 /// The status of an answer, which the SDK does not tell.
 #[derive(Clone, Debug, Default)]

@@ -123,9 +123,36 @@ pub fn allow_abort_uploads(prefix: &Location, dry_run: bool, party: &Party) -> O
     Grants::policy(&grants.0, None).map(Policies::One)
 }
 
+/// The policies for a restore, and for the copies of what is restored, where they are wanted.
+pub fn allow_restore(
+    sources: &[Location],
+    dry_run: bool,
+    party: &Party,
+    copies: Option<&CopyNeeds>,
+) -> Option<Policies> {
+    let mut grants = Grants::default();
+    let side = Side::Source;
+    for source in sources {
+        if !matches!(source.target, Target::Object(_)) {
+            grants.list(side, side, party, &source.bucket, listed(source));
+        }
+        // HEAD is asked for by the permission to read.
+        let actions = ["s3:GetObject", "s3:RestoreObject"];
+        let actions = if dry_run { &actions[..1] } else { &actions[..] };
+        grants.objects(side, side, party, &source.bucket, &keys_of(&source.target), actions);
+    }
+    match copies {
+        Some(needs) => copies_of(needs, grants),
+        None => Grants::policy(&grants.0, None).map(Policies::One),
+    }
+}
+
 /// The policies for a copy; `None` where nobody is there to be allowed something.
 pub fn allow_copy(needs: &CopyNeeds) -> Option<Policies> {
-    let mut grants = Grants::default();
+    copies_of(needs, Grants::default())
+}
+
+fn copies_of(needs: &CopyNeeds, mut grants: Grants) -> Option<Policies> {
     for (source, mapping) in needs.sources.iter().zip(&needs.mappings) {
         needs.source(&mut grants, source);
         needs.dest(&mut grants, source, mapping);

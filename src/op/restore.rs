@@ -1,0 +1,397 @@
+//! RestoreObject for one archived object; then, where that is wanted, its copy.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::copy::Copy;
+use super::restored::{Aim, Seen, Step, pause, step};
+use super::{Look, Op, Steps, Waits};
+use crate::model::{
+    Accepted, Access, Class, Done, Failure, Item, Object, Operation, Outcome, RequestError, Skip, Tier,
+    is_archive_class,
+};
+use crate::pace::Kind;
+use crate::store::{Bucket, Head};
+
+/// How long a tier that had no capacity is not asked for again.
+const NO_CAPACITY_FOR: Duration = Duration::from_secs(60);
+
+/// The code of an object that was not restored in time.
+const NOT_RESTORED: &str = "NotRestored";
+
+/// How a job restores.
+#[derive(Clone, Debug)]
+pub struct RestoreSettings {
+    /// How long restored copies stay, in days.
+    pub days: u32,
+    /// The tiers that are asked for, each where the one before has no capacity.
+    pub tiers: Vec<Tier>,
+    /// A source object that is gone fails, rather than being skipped.
+    pub strict_source: bool,
+    /// How it waits, if it does.
+    pub waiting: Option<Waiting>,
+}
+
+/// How a job waits for what it restores.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waiting {
+    /// How often it looks; as fits the tier, where that is not said.
+    pub poll_interval: Option<Duration>,
+    /// How long it waits.
+    pub timeout: Option<Duration>,
+    /// Bytes that may be restored and not yet copied, beside one object.
+    pub window: Option<u64>,
+}
+
+/// Restores objects.
+#[derive(Debug)]
+pub struct Restore {
+    /// By the number of the source.
+    buckets: Vec<Bucket>,
+    settings: RestoreSettings,
+    /// Copies what can be read.
+    copy: Option<Copy>,
+    /// Whether what waits is looked at, and not what is new.
+    again: AtomicBool,
+    given_up: AtomicBool,
+    /// Whether the store's listings tell of restores.
+    tells: AtomicBool,
+    window: Window,
+    /// Since when the first tier has had no capacity.
+    no_capacity: Mutex<Option<Instant>>,
+}
+
+/// The bytes that are restored, or are to be, and not yet copied.
+#[derive(Debug, Default)]
+struct Window {
+    size: Option<u64>,
+    taken: AtomicU64,
+    /// As a look finds them.
+    found: AtomicU64,
+}
+
+impl Window {
+    /// Takes room for so many bytes: whatever they are where nothing is taken.
+    fn take(&self, bytes: u64) -> bool {
+        let Some(size) = self.size else { return true };
+        let fits =
+            |taken: u64| (taken == 0 || taken.saturating_add(bytes) <= size).then(|| taken.saturating_add(bytes));
+        self.taken.fetch_update(Relaxed, Relaxed, fits).is_ok()
+    }
+
+    fn give_back(&self, bytes: u64) {
+        let less = |taken: u64| Some(taken.saturating_sub(bytes));
+        let _ = self.taken.fetch_update(Relaxed, Relaxed, less);
+    }
+
+    /// What a look has found is copied.
+    fn leave(&self, bytes: u64) {
+        self.give_back(bytes);
+        let less = |found: u64| Some(found.saturating_sub(bytes));
+        let _ = self.found.fetch_update(Relaxed, Relaxed, less);
+    }
+
+    fn has_room(&self) -> bool {
+        self.size.is_none_or(|size| self.taken.load(Relaxed) < size)
+    }
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+impl Restore {
+    /// Restores what is in `buckets`, one for each source; then `copy` copies it, if that is wanted.
+    pub fn new(buckets: Vec<Bucket>, settings: RestoreSettings, copy: Option<Copy>) -> Self {
+        let size = settings.waiting.and_then(|waiting| waiting.window).filter(|_| copy.is_some());
+        Self {
+            buckets,
+            settings,
+            copy,
+            again: AtomicBool::default(),
+            given_up: AtomicBool::default(),
+            tells: AtomicBool::default(),
+            window: Window { size, ..Window::default() },
+            no_capacity: Mutex::default(),
+        }
+    }
+
+    fn aim(&self) -> Aim {
+        match (&self.copy, self.settings.waiting) {
+            (Some(_), _) => Aim::Copy,
+            (None, Some(_)) => Aim::Wait,
+            (None, None) => Aim::Ask,
+        }
+    }
+
+    fn step(&self, access: Access, is_sure: bool) -> Step {
+        let again = self.again.load(Relaxed);
+        step(self.aim(), Seen { access, again, is_sure, now: now() }, self.settings.days)
+    }
+
+    fn failed(&self, item: &Item, error: RequestError) -> Outcome {
+        if let Some(copy) = &self.copy {
+            return copy.failed(item, error);
+        }
+        let bucket = self.bucket(item).map_or("", Bucket::name);
+        Outcome::Failed(Box::new(Failure::new(bucket, &item.object, String::new(), error)))
+    }
+
+    fn bucket(&self, item: &Item) -> Option<&Bucket> {
+        usize::try_from(item.source).ok().and_then(|index| self.buckets.get(index))
+    }
+
+    /// It waits, unless that was given up.
+    fn waits_for(&self, item: &Item, accepted: Option<Accepted>) -> Outcome {
+        if self.settings.waiting.is_none() {
+            let done = Done { bytes: item.object.size, restore: accepted, ..Done::default() };
+            return Outcome::Done(done);
+        }
+        if self.given_up.load(Relaxed) {
+            let message = "it is not restored, and --timeout is over";
+            return self
+                .failed(item, RequestError::local(Operation::RestoreObject, Class::Transient, NOT_RESTORED, message));
+        }
+        self.window.found.fetch_add(item.object.size, Relaxed);
+        Outcome::Waiting(accepted)
+    }
+
+    /// What an error means for the item.
+    async fn refused(&self, bucket: &Bucket, item: &Item, error: RequestError) -> Outcome {
+        match error.class {
+            Class::Interrupted => return Outcome::Interrupted,
+            Class::Fatal => return Outcome::Fatal(error),
+            Class::Missing if item.object.version_id.is_none() && !self.settings.strict_source => {}
+            _ => return self.failed(item, error),
+        }
+        // A skip must be true: the listing is asked.
+        match bucket.is_gone(&item.object.key).await {
+            Ok(true) => Outcome::Skipped(Skip::Vanished),
+            Err(asking) if asking.class == Class::Interrupted => Outcome::Interrupted,
+            Ok(false) | Err(_) => self.failed(item, error),
+        }
+    }
+
+    /// The tiers that are tried, in order.
+    fn tiers(&self) -> &[Tier] {
+        let since = *self.no_capacity.lock().unwrap_or_else(PoisonError::into_inner);
+        let skips = since.is_some_and(|since| since.elapsed() < NO_CAPACITY_FOR) && self.settings.tiers.len() > 1;
+        self.settings.tiers.get(usize::from(skips)..).unwrap_or_default()
+    }
+
+    /// Asks for the restore of an object; one without `days` is moved back for good.
+    async fn ask(&self, bucket: &Bucket, object: &Object, days: Option<u32>) -> Result<Option<Accepted>, RequestError> {
+        let mut tiers = self.tiers().iter().peekable();
+        while let Some(tier) = tiers.next() {
+            let error = match bucket.restore(object, days, *tier).await {
+                Ok(accepted) => return Ok(Some(accepted)),
+                Err(error) => error,
+            };
+            match error.code.as_str() {
+                // An attempt before it may have been ours, whose answer was lost.
+                "RestoreAlreadyInProgress" => return Ok((error.attempts > 1).then_some(Accepted::Begun)),
+                "GlacierExpeditedRetrievalNotAvailable" if tiers.peek().is_some() => {
+                    tracing::debug!(object.key, "there is no capacity for expedited restores");
+                    *self.no_capacity.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
+                _ => return Err(error),
+            }
+        }
+        let message = "no tier was named";
+        Err(RequestError::local(Operation::RestoreObject, Class::Permanent, "NoTier", message))
+    }
+
+    /// Asks for the restore of an item that is archived.
+    async fn restore(&self, bucket: &Bucket, item: &Item, days: Option<u32>) -> Outcome {
+        if self.given_up.load(Relaxed) {
+            return self.waits_for(item, None);
+        }
+        match self.ask(bucket, &item.object, days).await {
+            Ok(None) if self.settings.waiting.is_none() => Outcome::Skipped(Skip::Restoring),
+            Ok(accepted) => self.waits_for(item, accepted),
+            Err(error) if error.code == "ObjectAlreadyInActiveTierError" && self.copy.is_none() => {
+                Outcome::Skipped(Skip::NotArchived)
+            }
+            Err(error) => {
+                self.window.give_back(item.object.size);
+                self.refused(bucket, item, error).await
+            }
+        }
+    }
+
+    /// What a HEAD tells of an item: the object as it is, whether it can be read, and for how long a restore
+    /// is to last.
+    fn as_told(&self, item: &Item, head: &Head) -> (Object, Access, Option<u32>) {
+        let version_id = item.object.version_id.clone();
+        let object = Object { version_id, ..head.object(&item.object.key) };
+        let is_tiered = !is_archive_class(object.storage_class.as_deref());
+        let access = match object.access(now()) {
+            Access::Unknown if head.is_in_archive_tier => Access::Archived,
+            Access::Unknown => Access::Always,
+            access => access,
+        };
+        // The archive tiers of INTELLIGENT_TIERING take no days.
+        (object, access, (!is_tiered).then_some(self.settings.days))
+    }
+
+    /// Copies an item that can be read; one that went away first is restored again.
+    async fn copied(&self, bucket: &Bucket, item: &Item, steps: &Steps) -> Outcome {
+        let Some(copy) = &self.copy else { return Outcome::Skipped(Skip::NotArchived) };
+        let outcome = copy.run(item, steps).await;
+        let is_archived = matches!(&outcome, Outcome::Failed(failure) if is_cold(&failure.code));
+        if is_archived && is_archive_class(item.object.storage_class.as_deref()) {
+            return self.restore(bucket, item, Some(self.settings.days)).await;
+        }
+        let is_over = !matches!(outcome, Outcome::Interrupted | Outcome::Fatal(_));
+        if is_over && self.again.load(Relaxed) {
+            self.window.leave(item.object.size);
+        }
+        outcome
+    }
+
+    /// Whether the destination has this job's copy of an item, as far as its listing tells.
+    fn has_copied(&self, item: &Item) -> bool {
+        self.copy.as_ref().is_some_and(|copy| copy.has_made(&item.object, &item.beside))
+    }
+}
+
+/// Whether it is the code of an object that has to be restored first. *Source:* GetObject and CopyObject in
+/// the S3 API reference.
+fn is_cold(code: &str) -> bool {
+    matches!(code, "InvalidObjectState" | "ObjectNotInActiveTierError")
+}
+
+impl Op for Restore {
+    fn decide(&self, item: &Item) -> Option<Outcome> {
+        let object = &item.object;
+        if object.restore.is_some() && !self.tells.load(Relaxed) {
+            self.tells.store(true, Relaxed);
+        }
+        let again = self.again.load(Relaxed);
+        if again && self.has_copied(item) {
+            return Some(Outcome::Passed);
+        }
+        // One that failed before comes without its class.
+        if object.last_modified.is_none() {
+            return None;
+        }
+        match self.step(object.access(now()), self.tells.load(Relaxed)) {
+            Step::Skip(skip) => Some(Outcome::Skipped(skip)),
+            Step::Pass => Some(Outcome::Passed),
+            Step::Wait => Some(self.waits_for(item, None)),
+            Step::Ask if again && !self.window.take(object.size) => Some(Outcome::Waiting(None)),
+            Step::Copy if again => {
+                self.window.found.fetch_add(object.size, Relaxed);
+                None
+            }
+            Step::Ask | Step::Copy | Step::Head => None,
+        }
+    }
+
+    fn waits(&self) -> Option<&dyn Waits> {
+        self.settings.waiting.is_some().then_some(self)
+    }
+
+    fn must_wait(&self, item: &Item) -> bool {
+        if let (Some(copy), true) = (&self.copy, item.object.access(now()) == Access::Always) {
+            return copy.must_wait(item);
+        }
+        self.bucket(item).is_some_and(|bucket| {
+            !bucket.pacer().is_calm() && bucket.pacer().is_crowded(bucket.spot(&item.object.key), Kind::Restore)
+        })
+    }
+
+    async fn run(&self, item: &Item, steps: &Steps) -> Outcome {
+        let Some(bucket) = self.bucket(item) else {
+            let message = format!("there is no source number {} in this job", item.source);
+            return self.failed(
+                item,
+                RequestError::local(Operation::RestoreObject, Class::Permanent, "NoSuchSource", message),
+            );
+        };
+        let (access, knows) = (item.object.access(now()), item.object.last_modified.is_some());
+        let listed = if knows { self.step(access, self.tells.load(Relaxed)) } else { Step::Head };
+        if listed != Step::Head {
+            return match listed {
+                Step::Copy => self.copied(bucket, item, steps).await,
+                _ => self.restore(bucket, item, Some(self.settings.days)).await,
+            };
+        }
+        let head = match bucket.head(&item.object.key, item.object.version_id.as_deref()).await {
+            Ok(head) => head,
+            Err(error) => return self.refused(bucket, item, error).await,
+        };
+        let (object, access, days) = self.as_told(item, &head);
+        let item = &Item { object, ..item.clone() };
+        match self.step(access, true) {
+            Step::Skip(skip) => Outcome::Skipped(skip),
+            Step::Pass | Step::Head => Outcome::Passed,
+            Step::Wait => self.waits_for(item, None),
+            Step::Ask => self.restore(bucket, item, days).await,
+            Step::Copy => self.copied(bucket, item, steps).await,
+        }
+    }
+}
+
+/// Says of each item what a [restore](struct@Restore) would do. Asks for none.
+#[derive(Debug)]
+pub struct RestoreDryRun(pub Restore);
+
+impl Op for RestoreDryRun {
+    async fn run(&self, item: &Item, _: &Steps) -> Outcome {
+        let Some(bucket) = self.0.bucket(item) else { return Outcome::Passed };
+        let (mut access, mut is_sure) = (item.object.access(now()), false);
+        if access == Access::Unknown {
+            match bucket.head(&item.object.key, item.object.version_id.as_deref()).await {
+                Ok(head) => (_, access, _) = self.0.as_told(item, &head),
+                Err(error) => return self.0.refused(bucket, item, error).await,
+            }
+            is_sure = true;
+        }
+        match self.0.step(access, is_sure) {
+            Step::Skip(skip) => Outcome::Skipped(skip),
+            Step::Wait => Outcome::Skipped(Skip::Restoring),
+            Step::Copy => Outcome::Skipped(Skip::WouldCopy),
+            Step::Ask | Step::Pass | Step::Head => Outcome::Skipped(Skip::WouldRestore),
+        }
+    }
+}
+
+impl Waits for Restore {
+    fn begin(&self, again: bool) {
+        let was_look = self.again.swap(again, Relaxed);
+        let found = self.window.found.swap(0, Relaxed);
+        if was_look {
+            self.window.taken.store(found, Relaxed);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.window.has_room()
+    }
+
+    fn take_room(&self, item: &Item) -> bool {
+        let is_new = !self.again.load(Relaxed) && !self.given_up.load(Relaxed);
+        !is_new || item.object.access(now()) != Access::Archived || self.window.take(item.object.size)
+    }
+
+    fn pause(&self, asked: Duration, last: Look) -> Duration {
+        let interval = self.settings.waiting.and_then(|waiting| waiting.poll_interval);
+        let tier = self.settings.tiers.iter().max().copied().unwrap_or(Tier::Bulk);
+        interval.unwrap_or_else(|| pause(tier, asked, last))
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.settings.waiting.and_then(|waiting| waiting.timeout)
+    }
+
+    fn give_up(&self) {
+        self.given_up.store(true, Relaxed);
+    }
+
+    fn is_done_when_readable(&self) -> bool {
+        self.copy.is_none()
+    }
+}
