@@ -53,6 +53,30 @@ struct Arguments {
     #[arg(long, value_name = "BYTES")]
     copy_rate: Option<u64>,
 
+    /// The storage class of the objects that the first bucket is filled with
+    #[arg(long, value_name = "CLASS", default_value = "STANDARD")]
+    storage_class: String,
+
+    /// Finish each restore after a time of its own, between half of this and all of it
+    #[arg(long, value_name = "MILLISECONDS")]
+    restore_after_ms: Option<u64>,
+
+    /// Let restored copies expire after so long, in place of the days that were asked for
+    #[arg(long, value_name = "MILLISECONDS")]
+    restored_for_ms: Option<u64>,
+
+    /// Refuse expedited restores for want of capacity
+    #[arg(long)]
+    no_expedited: bool,
+
+    /// Leave RestoreStatus out of listings
+    #[arg(long)]
+    no_restore_status: bool,
+
+    /// Keep older versions of what is written
+    #[arg(long)]
+    versioned: bool,
+
     /// Wait so long before every answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
     latency_ms: u64,
@@ -196,10 +220,11 @@ fn fault_named(name: &str) -> Result<Fault, String> {
 }
 
 /// A hundred objects to a folder, a hundred folders to a folder of folders.
-fn fill(store: &Store, bucket: &str, objects: u64) {
+fn fill(store: &Store, bucket: &str, objects: u64, class: &str) {
     for number in 0..objects {
         let key = format!("{:03}/{:03}/object-{number:08}.txt", number / 10_000, number / 100 % 100);
-        store.put(bucket, &key, Object::new(format!("object {number}\n")).content_type("text/plain"));
+        let object = Object::new(format!("object {number}\n")).content_type("text/plain");
+        store.put(bucket, &key, object.storage_class(class));
     }
 }
 
@@ -216,18 +241,28 @@ fn main() -> io::Result<()> {
         claims_encoding: arguments.claims_encoding,
         keep_bodies: arguments.keep_bodies,
         copy_bytes_per_second: arguments.copy_rate,
+        restore_after: arguments.restore_after_ms.map(Duration::from_millis),
+        restored_for: arguments.restored_for_ms.map(Duration::from_millis),
+        expedited: !arguments.no_expedited,
+        tells_restores: !arguments.no_restore_status,
+        versioned: arguments.versioned,
         ..Config::default()
     })?;
     for bucket in &arguments.buckets {
         server.store().create_bucket(bucket);
     }
     if let Some(first) = arguments.buckets.first() {
-        fill(server.store(), first, arguments.objects);
+        let class = arguments.storage_class.as_str();
+        fill(server.store(), first, arguments.objects, class);
         for Fill { shape, count } in &arguments.fill {
-            server.store().fill(first, shape.keys(SEED, *count), Object::new("0123456789abcdef"));
+            server.store().fill(first, shape.keys(SEED, *count), Object::new("0123456789abcdef").storage_class(class));
         }
         for (number, size) in (1..).zip(&arguments.large) {
-            server.store().put(first, &format!("large/{number}.bin"), Object::pattern(*size, number));
+            server.store().put(
+                first,
+                &format!("large/{number}.bin"),
+                Object::pattern(*size, number).storage_class(class),
+            );
         }
     }
     for RandomFault { operation, fault, probability } in arguments.faults {

@@ -44,6 +44,18 @@ pub enum Order {
     Shuffled,
 }
 
+/// Whether the buckets of a server keep older versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versioning {
+    /// They never did.
+    #[default]
+    Never,
+    /// Every write makes a new version.
+    Enabled,
+    /// They did: what is written now replaces what was written without a version.
+    Suspended,
+}
+
 /// The settings of a server; the default suits most tests.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -80,6 +92,18 @@ pub struct Config {
     pub copy_bytes_per_second: Option<u64>,
     /// Whether every write makes a new version, and older ones can be read by their ids.
     pub versioned: bool,
+    /// How long a restore takes at most, from when it was asked for: each object takes between half of
+    /// that and all of it, by its key. Absent: until [`Store::finish_restores`](crate::Store::finish_restores).
+    pub restore_after: Option<Duration>,
+    /// For how long a restored copy can be read; absent: for the days that were asked for.
+    pub restored_for: Option<Duration>,
+    /// Whether there is capacity for expedited restores; 503 `GlacierExpeditedRetrievalNotAvailable`
+    /// otherwise.
+    pub expedited: bool,
+    /// Whether listings tell `RestoreStatus` to those who ask; otherwise they pass over the question.
+    pub tells_restores: bool,
+    /// Whether a listing that is asked for `RestoreStatus` is answered with 501 `NotImplemented`.
+    pub refuses_restore_status: bool,
     /// What becomes of the checksums in requests.
     pub checksums: Checksums,
     /// Whether PutObject and UploadPart need a `Content-MD5` or a checksum, as in buckets with
@@ -108,6 +132,11 @@ impl Default for Config {
             page_size: 1000,
             copy_bytes_per_second: None,
             versioned: false,
+            restore_after: None,
+            restored_for: None,
+            expedited: true,
+            tells_restores: true,
+            refuses_restore_status: false,
             checksums: Checksums::Supported,
             requires_digest: false,
             keep_bodies: u64::MAX,

@@ -130,6 +130,10 @@ impl Front {
             // The protocol layer answers GetObject so, and forgets it here.
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
+        if let Some(status) = response.extensions_mut().remove::<StatusCode>() {
+            // The protocol layer forgets the one that a call gives its answer.
+            *response.status_mut() = status;
+        }
         if !matches!(target.operation, Operation::GetObject | Operation::ListObjectsV2) {
             escape_control_characters(&mut response);
         }

@@ -16,6 +16,7 @@
 //! | [`store`](Store) | buckets, objects and uploads in memory |
 //! | `content`, `pattern`, `checksum` | what bodies are made of, and their CRC-64/NVME |
 //! | `listing`, `order` | pages of keys, as a pure function, in one of several orders |
+//! | `restoring` | how restores go on by themselves |
 //! | [`keys`](Shape) | keys by the million |
 //! | `xml`, `time`, `encoding` | how S3 writes its answers |
 //! | `s3` | the S3 calls on the store, a file for each family |
@@ -36,18 +37,19 @@ mod operation;
 mod order;
 mod pattern;
 mod random;
+mod restoring;
 mod s3;
 mod server;
 mod store;
 mod time;
 mod xml;
 
-pub use config::{Account, Checksums, Config, Order};
+pub use config::{Account, Checksums, Config, Order, Versioning};
 pub use content::Segment;
 pub use counters::{Asked, Listings};
 pub use faults::{Fault, Faults, Rule, When};
 pub use keys::Shape;
-pub use object::{ContentHeaders, Encryption, Lock, Object, Restore};
+pub use object::{ContentHeaders, Encryption, Lock, Object, Restore, RestoreRequest};
 pub use operation::Operation;
 pub use server::Server;
 pub use store::Store;

@@ -44,6 +44,8 @@ pub struct Object {
     pub tags: Vec<(String, String)>,
     /// The state of its restore, if one was asked for.
     pub restore: Option<Restore>,
+    /// The request that its restore in progress began with, or was made faster by.
+    pub restore_request: Option<RestoreRequest>,
     /// The archive tier of an `INTELLIGENT_TIERING` object, such as `ARCHIVE_ACCESS`.
     pub archive_status: Option<String>,
     /// The sizes of its parts, in order; empty unless it was uploaded in parts.
@@ -78,6 +80,15 @@ pub enum Restore {
     },
 }
 
+/// When a restore was asked for, and how fast it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// When.
+    pub at: SystemTime,
+    /// `Bulk`, `Standard` or `Expedited`.
+    pub tier: String,
+}
+
 impl Object {
     /// An object of this body and nothing else, written now.
     pub fn new(body: impl Into<Bytes>) -> Object {
@@ -94,6 +105,7 @@ impl Object {
             metadata: BTreeMap::new(),
             tags: Vec::new(),
             restore: None,
+            restore_request: None,
             archive_status: None,
             part_sizes: Vec::new(),
             encryption: None,

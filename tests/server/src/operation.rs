@@ -39,7 +39,7 @@ operations! {
     ListBuckets, CreateBucket, HeadBucket, ListObjectsV2, HeadObject, GetObject, PutObject,
     DeleteObject, CopyObject, GetObjectTagging, PutObjectTagging, GetObjectAcl,
     CreateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload, AbortMultipartUpload, ListParts,
-    ListMultipartUploads, RestoreObject,
+    ListMultipartUploads, RestoreObject, GetBucketVersioning,
 }
 
 impl Operation {
@@ -61,6 +61,7 @@ impl Operation {
                 | Operation::GetObjectAcl
                 | Operation::ListParts
                 | Operation::ListMultipartUploads
+                | Operation::GetBucketVersioning
                 | Operation::Other
         )
     }
@@ -154,6 +155,7 @@ fn of_bucket(method: &Method, query: &QueryString<'_>) -> Operation {
     match *method {
         Method::HEAD => Operation::HeadBucket,
         Method::GET if query.has("uploads") => Operation::ListMultipartUploads,
+        Method::GET if query.has("versioning") => Operation::GetBucketVersioning,
         Method::GET if query.has("list-type") => Operation::ListObjectsV2,
         Method::PUT if !query.names_subresource() => Operation::CreateBucket,
         _ => Operation::Other,
@@ -205,6 +207,7 @@ mod tests {
             ("GET", "/bucket/?list-type=2&prefix=a", Operation::ListObjectsV2),
             ("GET", "/bucket?location", Operation::Other),
             ("GET", "/bucket?uploads", Operation::ListMultipartUploads),
+            ("GET", "/bucket/?versioning", Operation::GetBucketVersioning),
             ("HEAD", "/bucket/k?partNumber=1", Operation::HeadObject),
             ("GET", "/bucket/k?x-id=GetObject", Operation::GetObject),
             ("GET", "/bucket/k?uploadId=1", Operation::ListParts),

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::config::{Config, Order};
+use crate::config::{Config, Order, Versioning};
 use crate::content::Content;
 use crate::listing::{self, Index, Page, Query};
-use crate::object::{Object, Restore, now};
+use crate::object::{Object, Restore, RestoreRequest, now};
+use crate::restoring::Restoring;
 
 /// All that a server holds; a handle, clones share the same content.
 #[derive(Clone, Default)]
@@ -20,10 +21,14 @@ pub struct Store {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) buckets: BTreeMap<String, Bucket>,
-    versioned: bool,
+    versioning: Versioning,
+    restoring: Restoring,
     order: Order,
     uploads_created: u64,
 }
+
+/// The version id of what was written without one.
+const WITHOUT_VERSION: &str = "null";
 
 /// A bucket.
 pub(crate) struct Bucket {
@@ -34,8 +39,10 @@ pub(crate) struct Bucket {
     pub(crate) objects: BTreeMap<String, Arc<Object>>,
     /// The same keys as they are listed; absent where that is in the order of their bytes.
     index: Option<Index>,
-    /// The older versions by key and version id; absent where there are none.
-    older: Option<BTreeMap<(String, String), Arc<Object>>>,
+    /// The older versions by key and version id.
+    older: BTreeMap<(String, String), Arc<Object>>,
+    pub(crate) versioning: Versioning,
+    pub(crate) restoring: Restoring,
     versions_created: u64,
     /// By key and upload id.
     pub(crate) uploads: BTreeMap<(String, String), Upload>,
@@ -61,13 +68,15 @@ pub(crate) struct Part {
 }
 
 impl Bucket {
-    fn new(region: Option<String>, versioned: bool, order: Order) -> Bucket {
+    fn new(region: Option<String>, state: &State) -> Bucket {
         Bucket {
             region,
             created: now(),
             objects: BTreeMap::new(),
-            index: Index::new(order),
-            older: versioned.then(BTreeMap::new),
+            index: Index::new(state.order),
+            older: BTreeMap::new(),
+            versioning: state.versioning,
+            restoring: state.restoring,
             versions_created: 0,
             uploads: BTreeMap::new(),
         }
@@ -83,9 +92,16 @@ impl Bucket {
 
     /// Puts an object under a key, as a new version where there are versions.
     pub(crate) fn insert(&mut self, key: &str, mut object: Object) -> Arc<Object> {
-        if self.older.is_some() {
-            self.versions_created += 1;
-            object.version_id = Some(format!("version-{:010}", self.versions_created));
+        match self.versioning {
+            Versioning::Never => {}
+            Versioning::Enabled => {
+                self.versions_created += 1;
+                object.version_id = Some(format!("version-{:010}", self.versions_created));
+            }
+            Versioning::Suspended => {
+                object.version_id = Some(WITHOUT_VERSION.to_owned());
+                self.older.remove(&(key.to_owned(), WITHOUT_VERSION.to_owned()));
+            }
         }
         self.remove(key);
         let object = Arc::new(object);
@@ -106,17 +122,34 @@ impl Bucket {
         if let Some(index) = &mut self.index {
             index.remove(key);
         }
-        if let (Some(older), Some(id)) = (&mut self.older, removed.version_id.clone()) {
-            older.insert((key.to_owned(), id), removed);
+        let id = removed.version_id.clone().unwrap_or_else(|| WITHOUT_VERSION.to_owned());
+        let is_replaced = self.versioning != Versioning::Enabled && id == WITHOUT_VERSION;
+        if !is_replaced {
+            self.older.insert((key.to_owned(), id), removed);
         }
         true
     }
 
+    /// The object under a key, as its restore has gone on by now.
+    pub(crate) fn settle(&mut self, key: &str) -> Option<&mut Arc<Object>> {
+        let object = self.objects.get_mut(key)?;
+        if let Some(settled) = self.restoring.settled(key, object, SystemTime::now()) {
+            *object = Arc::new(settled);
+        }
+        Some(object)
+    }
+
+    /// The same, of a bucket that is only looked at.
+    fn settled(&self, key: &str, object: &Arc<Object>) -> Arc<Object> {
+        self.restoring.settled(key, object, SystemTime::now()).map_or_else(|| Arc::clone(object), Arc::new)
+    }
+
     /// A version of the object under a key.
-    pub(crate) fn version(&self, key: &str, id: &str) -> Option<&Arc<Object>> {
+    pub(crate) fn version(&self, key: &str, id: &str) -> Option<Arc<Object>> {
         let newest = self.objects.get(key);
-        let is_newest = |object: &&Arc<Object>| object.version_id.as_deref().unwrap_or("null") == id;
-        newest.filter(is_newest).or_else(|| self.older.as_ref()?.get(&(key.to_owned(), id.to_owned())))
+        let is_newest = |object: &&Arc<Object>| object.version_id.as_deref().unwrap_or(WITHOUT_VERSION) == id;
+        let version = newest.filter(is_newest).or_else(|| self.older.get(&(key.to_owned(), id.to_owned())));
+        version.map(|version| self.settled(key, version))
     }
 }
 
@@ -125,7 +158,8 @@ impl State {
     pub(crate) fn create_bucket(&mut self, name: &str, region: Option<String>) -> bool {
         let absent = !self.buckets.contains_key(name);
         if absent {
-            self.buckets.insert(name.to_owned(), Bucket::new(region, self.versioned, self.order));
+            let bucket = Bucket::new(region, self);
+            self.buckets.insert(name.to_owned(), bucket);
         }
         absent
     }
@@ -145,7 +179,9 @@ impl Store {
 
     /// An empty store with versions, or without, and with an order.
     pub(crate) fn with(config: &Config) -> Store {
-        let state = State { versioned: config.versioned, order: config.order, ..State::default() };
+        let versioning = if config.versioned { Versioning::Enabled } else { Versioning::Never };
+        let restoring = Restoring::new(config);
+        let state = State { versioning, restoring, order: config.order, ..State::default() };
         Store { state: Arc::new(RwLock::new(state)) }
     }
 
@@ -158,6 +194,15 @@ impl Store {
     /// 301 `PermanentRedirect`, HeadBucket with the region. Nothing happens if it is there already.
     pub fn create_bucket_in(&self, name: &str, region: &str) {
         self.lock().create_bucket(name, Some(region.to_owned()));
+    }
+
+    /// Says from now on whether a bucket, which is created if need be, keeps older versions.
+    pub fn set_versioning(&self, name: &str, versioning: Versioning) {
+        let mut state = self.lock();
+        state.create_bucket(name, None);
+        if let Some(bucket) = state.buckets.get_mut(name) {
+            bucket.versioning = versioning;
+        }
     }
 
     /// Puts an object, and creates the bucket if need be. With versions it is a new one, which the
@@ -181,22 +226,24 @@ impl Store {
         let Some(bucket) = state.buckets.get_mut(bucket) else { return };
         let shared = Arc::new(object);
         for key in keys {
-            if bucket.older.is_some() {
-                bucket.insert(&key, Object::clone(&shared));
-            } else {
+            if bucket.versioning == Versioning::Never {
                 bucket.put(key, Arc::clone(&shared));
+            } else {
+                bucket.insert(&key, Object::clone(&shared));
             }
         }
     }
 
     /// The object under a key.
     pub fn get(&self, bucket: &str, key: &str) -> Option<Arc<Object>> {
-        self.read().buckets.get(bucket)?.objects.get(key).cloned()
+        let state = self.read();
+        let bucket = state.buckets.get(bucket)?;
+        Some(bucket.settled(key, bucket.objects.get(key)?))
     }
 
     /// A version of the object under a key, the newest or an older one.
     pub fn version(&self, bucket: &str, key: &str, version_id: &str) -> Option<Arc<Object>> {
-        self.read().buckets.get(bucket)?.version(key, version_id).cloned()
+        self.read().buckets.get(bucket)?.version(key, version_id)
     }
 
     /// Removes an object, its older versions excepted; `false` if there was none.
@@ -228,7 +275,9 @@ impl Store {
 
     /// The content of a bucket as it is now; nothing if there is no such bucket.
     pub fn objects(&self, bucket: &str) -> BTreeMap<String, Arc<Object>> {
-        self.read().buckets.get(bucket).map(|bucket| bucket.objects.clone()).unwrap_or_default()
+        let state = self.read();
+        let Some(bucket) = state.buckets.get(bucket) else { return BTreeMap::new() };
+        bucket.objects.iter().map(|(key, object)| (key.clone(), bucket.settled(key, object))).collect()
     }
 
     /// The uploads of a bucket that are neither completed nor aborted, as key and upload id.
@@ -250,22 +299,23 @@ impl Store {
         id
     }
 
-    /// Sets how far the restore of an object is; `false` if there is no such object.
+    /// Sets how far the restore of an object is, as if one in progress were asked for now; `false` if
+    /// there is no such object.
     pub fn set_restore_status(&self, bucket: &str, key: &str, restore: Option<Restore>) -> bool {
-        self.update(bucket, key, |object| object.restore = restore)
+        let is_asked = matches!(restore, Some(Restore::InProgress { .. }));
+        let request = is_asked.then(|| RestoreRequest { at: SystemTime::now(), tier: "Standard".to_owned() });
+        self.update(bucket, key, |object| (object.restore, object.restore_request) = (restore, request))
     }
 
     /// Finishes every restore in progress in a bucket, and says how many there were.
     pub fn finish_restores(&self, bucket: &str) -> usize {
         let mut state = self.lock();
         let Some(bucket) = state.buckets.get_mut(bucket) else { return 0 };
-        let mut finished = 0;
+        let (restoring, mut finished) = (bucket.restoring, 0);
         for object in bucket.objects.values_mut() {
-            let Some(Restore::InProgress { days }) = object.restore else { continue };
-            let object = Arc::make_mut(object);
+            let Some(restored) = restoring.finished(object, SystemTime::now()) else { continue };
+            *object = Arc::new(restored);
             finished += 1;
-            object.restore = days.map(|days| Restore::Restored { expiry: now() + days_long(days) });
-            object.archive_status = None;
         }
         finished
     }
@@ -279,11 +329,6 @@ impl Store {
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// So many days.
-pub(crate) fn days_long(days: u32) -> Duration {
-    Duration::from_secs(u64::from(days) * 24 * 60 * 60)
 }
 
 impl fmt::Debug for Store {

@@ -1,9 +1,10 @@
-//! ListBuckets, CreateBucket, HeadBucket, GetBucketLocation.
+//! ListBuckets, CreateBucket, HeadBucket, GetBucketLocation, GetBucketVersioning.
 
 use s3s::S3ErrorCode;
 use s3s::dto::*;
 
 use super::{Answer, Call, Calls, answer, fail};
+use crate::config::Versioning;
 
 pub(super) async fn list(calls: &Calls, req: Call<ListBucketsInput>) -> Answer<ListBucketsOutput> {
     let prefix = req.input.prefix.unwrap_or_default();
@@ -38,6 +39,19 @@ pub(super) async fn location(calls: &Calls, req: Call<GetBucketLocationInput>) -
     // The oldest region has no name here.
     let constraint = (region != "us-east-1").then(|| BucketLocationConstraint::from(region));
     answer(GetBucketLocationOutput { location_constraint: constraint })
+}
+
+pub(super) async fn versioning(
+    calls: &Calls,
+    req: Call<GetBucketVersioningInput>,
+) -> Answer<GetBucketVersioningOutput> {
+    let status = match calls.store.lock().bucket(&req.input.bucket)?.versioning {
+        Versioning::Never => None,
+        Versioning::Enabled => Some(BucketVersioningStatus::ENABLED),
+        Versioning::Suspended => Some(BucketVersioningStatus::SUSPENDED),
+    };
+    let status = status.map(BucketVersioningStatus::from_static);
+    answer(GetBucketVersioningOutput { status, ..Default::default() })
 }
 
 fn region_of(calls: &Calls, bucket: &str) -> s3s::S3Result<String> {

@@ -27,9 +27,15 @@ pub(super) async fn object(calls: &Calls, req: Call<CopyObjectInput>) -> Answer<
     if source.size() > MAX_SOURCE {
         return Err(fail(S3ErrorCode::InvalidRequest, "the source is larger than 5 GiB, the most for one copy"));
     }
-    let changes = replaces_metadata || input.storage_class.is_some() || input.website_redirect_location.is_some();
+    let encrypts = input.server_side_encryption.is_some() || input.sse_customer_algorithm.is_some();
+    let redirects = input.website_redirect_location.is_some();
+    let changes = replaces_metadata || input.storage_class.is_some() || encrypts || redirects;
     if named.is_newest_of(&input.bucket, &input.key) && !changes {
-        return Err(fail(S3ErrorCode::InvalidRequest, "a copy of an object onto itself has to change something"));
+        return Err(fail(
+            S3ErrorCode::InvalidRequest,
+            "this copy request is illegal because it is trying to copy an object to itself without changing its metadata, \
+             storage class, website redirect location or encryption",
+        ));
     }
     take_time(calls, source.size()).await;
     let mut template = write::template(&headers, input.storage_class.as_ref(), input.tagging.as_deref())?;

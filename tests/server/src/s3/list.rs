@@ -1,6 +1,8 @@
 //! ListObjectsV2. The protocol layer only checks its signature: what it would make of a page costs
 //! several times as much as the page.
 
+use std::time::SystemTime;
+
 use ::http::header::CONTENT_TYPE;
 use ::http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use s3s::dto::EncodingType;
@@ -91,6 +93,10 @@ impl Wanted {
         }
         let token = text("continuation-token")?;
         let attributes = headers.get("x-amz-optional-object-attributes").and_then(|value| value.to_str().ok());
+        let restore = attributes.is_some_and(|names| names.split(',').any(|name| name.trim() == "RestoreStatus"));
+        if restore && config.refuses_restore_status {
+            return Err(fail(S3ErrorCode::NotImplemented, "x-amz-optional-object-attributes is not implemented"));
+        }
         Ok(Wanted {
             bucket: operation::address(uri).0.unwrap_or_default(),
             prefix: text("prefix")?.unwrap_or_default(),
@@ -100,7 +106,7 @@ impl Wanted {
             start_after,
             limit: asked.min(config.page_size.into()),
             url: encoding.is_some(),
-            restore: attributes.is_some_and(|names| names.split(',').any(|name| name.trim() == "RestoreStatus")),
+            restore: restore && config.tells_restores,
         })
     }
 
@@ -150,11 +156,16 @@ impl Wanted {
             xml.plain("EncodingType", EncodingType::URL);
         }
         xml.plain("IsTruncated", page.next.is_some());
+        let now = SystemTime::now();
         for entry in &page.entries {
             if let Entry::Key(key, object) = entry {
                 xml.element("Contents", |xml| {
                     name(xml, "Key", key);
-                    self.describe(object, xml);
+                    describe(object, xml);
+                    if self.restore {
+                        let state = bucket.restoring.state(key, object, now);
+                        state.iter().for_each(|restore| describe_restore(restore, xml));
+                    }
                 });
             }
         }
@@ -166,26 +177,27 @@ impl Wanted {
         xml.raw("</ListBucketResult>");
         xml.finish()
     }
+}
 
-    fn describe(&self, object: &Object, xml: &mut Xml) {
-        xml.time("LastModified", object.last_modified);
-        xml.element("ETag", |xml| {
-            xml.raw("&quot;");
-            xml.escape(&object.etag);
-            xml.raw("&quot;");
-        });
-        xml.plain("Size", object.size());
-        xml.text("StorageClass", &object.storage_class);
-        if let Some(restore) = object.restore.as_ref().filter(|_| self.restore) {
-            xml.element("RestoreStatus", |xml| match restore {
-                Restore::InProgress { .. } => xml.plain("IsRestoreInProgress", true),
-                Restore::Restored { expiry } => {
-                    xml.plain("IsRestoreInProgress", false);
-                    xml.time("RestoreExpiryDate", *expiry);
-                }
-            });
+fn describe(object: &Object, xml: &mut Xml) {
+    xml.time("LastModified", object.last_modified);
+    xml.element("ETag", |xml| {
+        xml.raw("&quot;");
+        xml.escape(&object.etag);
+        xml.raw("&quot;");
+    });
+    xml.plain("Size", object.size());
+    xml.text("StorageClass", &object.storage_class);
+}
+
+fn describe_restore(restore: &Restore, xml: &mut Xml) {
+    xml.element("RestoreStatus", |xml| match restore {
+        Restore::InProgress { .. } => xml.plain("IsRestoreInProgress", true),
+        Restore::Restored { expiry } => {
+            xml.plain("IsRestoreInProgress", false);
+            xml.time("RestoreExpiryDate", *expiry);
         }
-    }
+    });
 }
 
 fn invalid(message: &'static str) -> s3s::S3Error {

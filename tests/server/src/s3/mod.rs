@@ -74,6 +74,7 @@ calls! {
     create_bucket(CreateBucketInput) -> CreateBucketOutput = buckets::create;
     head_bucket(HeadBucketInput) -> HeadBucketOutput = buckets::head;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = buckets::location;
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = buckets::versioning;
     head_object(HeadObjectInput) -> HeadObjectOutput = read::head;
     get_object(GetObjectInput) -> GetObjectOutput = read::get;
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = read::tagging;

@@ -78,11 +78,11 @@ pub(super) fn find(calls: &Calls, bucket: &str, key: &str, version: Option<&str>
     let bucket = state.bucket(bucket)?;
     match version {
         Some(id) => {
-            let version = bucket.version(key, id).cloned();
+            let version = bucket.version(key, id);
             version.ok_or_else(|| fail(S3ErrorCode::NoSuchVersion, "there is no such version under this key"))
         }
         None => {
-            let object = bucket.objects.get(key).cloned();
+            let object = bucket.settle(key).cloned();
             object.ok_or_else(|| fail(S3ErrorCode::NoSuchKey, "there is no object under this key"))
         }
     }
