@@ -178,7 +178,7 @@ fn tell(args: &AbortUploadsArgs, finished: &Finished, terminal: &Terminal) -> Ex
     if args.shown.json
         && let Err(error) = print(&summary.json())
     {
-        return report_error(&Error::Internal(format!("the summary cannot be written to stdout: {error}")), terminal);
+        return report_error(&Error::Checkpoint(format!("the summary cannot be written to stdout: {error}")), terminal);
     }
     Exit::from(finished)
 }

@@ -29,6 +29,6 @@ pub(super) fn run(args: &CompletionsArgs, terminal: &Terminal) -> Exit {
     clap_complete::generate(args.shell, &mut super::command(), "s3bulk", &mut script);
     match print(String::from_utf8_lossy(&script).trim_end()) {
         Ok(()) => Exit::Done,
-        Err(error) => report_error(&Error::Internal(format!("stdout cannot be written to: {error}")), terminal),
+        Err(error) => report_error(&Error::Checkpoint(format!("stdout cannot be written to: {error}")), terminal),
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn run(args: &JobsArgs, terminal: &Terminal) -> Exit {
         }
         Ok(lines) => match lines.iter().try_for_each(|line| print(line)) {
             Ok(()) => Exit::Done,
-            Err(error) => report_error(&Error::Internal(format!("stdout cannot be written to: {error}")), terminal),
+            Err(error) => report_error(&Error::Checkpoint(format!("stdout cannot be written to: {error}")), terminal),
         },
         Err(error) => report_error(&error, terminal),
     }

@@ -209,7 +209,7 @@ fn show(args: &ListVerbArgs, typed: &[OsString], listed: &mut Listed, terminal: 
         for line in added.text().iter().filter(|_| !args.shown.json) {
             if let Err(error) = print(line) {
                 let why = format!("the summary cannot be written to stdout: {error}");
-                return report_error(&Error::Internal(why), terminal);
+                return report_error(&Error::Checkpoint(why), terminal);
             }
         }
         listed.finished.summary.added = Some(added);

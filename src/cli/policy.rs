@@ -116,7 +116,8 @@ fn tell(needed: Needed, terminal: &Terminal) -> Result<(), Error> {
     let policies = needed.policies.ok_or_else(unsigned)?;
     let internal = |why: &dyn std::fmt::Display| Error::Internal(format!("the policy cannot be printed: {why}"));
     let json = serde_json::to_string_pretty(&policies).map_err(|error| internal(&error))?;
-    print(&json).map_err(|error| internal(&error))?;
+    let unwritten = |error| Error::Checkpoint(format!("the policy cannot be printed: {error}"));
+    print(&json).map_err(unwritten)?;
     needed.notes.iter().for_each(|note| terminal.line(note));
     if json.contains(UNKNOWN_ACCOUNT) {
         terminal.line(&format!(

@@ -264,6 +264,11 @@ pub(super) fn run(args: &RestoreArgs, typed: &[OsString], terminal: &Terminal) -
     let tell = |ran, stop: &Stop, job| {
         let mut finished = finished("restore", ran, stop);
         finished.summary.job = job;
+        finished.summary.restored = match (&args.to, args.wait) {
+            (Some(_), _) => "restored and copied",
+            (None, true) => "restored",
+            (None, false) => "asked for",
+        };
         let exit = tell(&args.shown, &args.sources, typed, &finished, terminal);
         (finished.summary, exit)
     };

@@ -63,7 +63,13 @@ pub(super) fn tell(
     if shown.json
         && let Err(error) = print(&summary.json())
     {
-        return report_error(&Error::Internal(format!("the summary cannot be written to stdout: {error}")), terminal);
+        let unwritten = Error::Checkpoint(format!("the summary cannot be written to stdout: {error}"));
+        let exit = report_error(&unwritten, terminal);
+        // What became of the work outweighs it.
+        return match Exit::from(finished) {
+            Exit::Done => exit,
+            worked => worked,
+        };
     }
     Exit::from(finished)
 }

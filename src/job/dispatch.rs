@@ -297,7 +297,8 @@ impl<O: Op> Dispatcher<O> {
             Outcome::Interrupted => return,
             Outcome::Fatal(error) => {
                 let end = if error.operation.is_write() { "destination" } else { "source" };
-                return self.fail(Error::Unworkable(format!("the run cannot go on, the {end} answered: {error}")));
+                let who = error.status.map(|_| format!(", the {end} answered")).unwrap_or_default();
+                return self.fail(Error::Unworkable(format!("the run cannot go on{who}: {error}")));
             }
             Outcome::Failed(failure) => {
                 self.report.failure(failure);
@@ -370,6 +371,7 @@ impl<O: Op> Dispatcher<O> {
             skipped: tally.skipped(),
             failed: tally.failed,
             bytes: self.in_parts.values().fold(tally.bytes, |sum, bytes| sum.saturating_add(*bytes)),
+            requested: tally.restores.values().sum(),
             waiting: self.op.waits().map(|_| self.waiting.now),
             in_flight: self.pacer.stats().in_flight(),
             resumed: self.resumed,

@@ -153,6 +153,7 @@ impl Job {
         let (counts, failures_left) = (run.counts(), run.failures_left());
         summary.filtered = counts.filtered;
         summary.count(counts.listed, &counts.tally);
+        summary.waiting = run.waiting.now;
         summary.probes = run.probes();
         summary.too_many_failures = run.has_too_many_failures() && run.is_unfinished();
         let interrupted = stop.was_asked() && run.is_unfinished();

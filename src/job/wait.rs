@@ -163,8 +163,11 @@ impl<O: Op> Dispatcher<O> {
     /// Counts what became of an item. In a look at what waits, all of them were listed before.
     pub(super) fn count(&mut self, item: &Item, outcome: &Outcome) {
         let size = item.object.size;
-        if matches!(outcome, Outcome::Failed(_)) && self.op.waits().is_some() {
-            self.waiting.failed.insert(hash(item));
+        match outcome {
+            Outcome::Failed(_) if self.op.waits().is_some() => drop(self.waiting.failed.insert(hash(item))),
+            // It failed before, and now it waits.
+            Outcome::Waiting(_) if !self.waiting.failed.is_empty() => drop(self.waiting.failed.remove(&hash(item))),
+            _ => {}
         }
         match (self.journal.phase(), outcome) {
             (Phase::Work, Outcome::Waiting(_)) => {

@@ -207,7 +207,8 @@ pub enum Error {
     /// No work is possible: credentials, bucket, endpoint.
     #[error("{0}")]
     Unworkable(String),
-    /// The checkpoint (or the failures file) cannot be used.
+    /// The checkpoint cannot be used, or what is written elsewhere (the failures, the output, stdout) cannot
+    /// be written.
     #[error("{0}")]
     Checkpoint(String),
     /// A bug in s3bulk.

@@ -18,6 +18,9 @@ use crate::store::{Bucket, Head};
 /// How long a tier that had no capacity is not asked for again.
 const NO_CAPACITY_FOR: Duration = Duration::from_secs(60);
 
+/// How often an answer that cannot be true is asked for again.
+const MOST_DOUBTS: u32 = 5;
+
 /// The code of an object that was not restored in time.
 const NOT_RESTORED: &str = "NotRestored";
 
@@ -82,20 +85,16 @@ impl Window {
     }
 
     fn give_back(&self, bytes: u64) {
-        let less = |taken: u64| Some(taken.saturating_sub(bytes));
-        let _ = self.taken.fetch_update(Relaxed, Relaxed, less);
-    }
-
-    /// What a look has found is copied.
-    fn leave(&self, bytes: u64) {
-        self.give_back(bytes);
-        let less = |found: u64| Some(found.saturating_sub(bytes));
-        let _ = self.found.fetch_update(Relaxed, Relaxed, less);
+        lessen(&self.taken, bytes);
     }
 
     fn has_room(&self) -> bool {
         self.size.is_none_or(|size| self.taken.load(Relaxed) < size)
     }
+}
+
+fn lessen(sum: &AtomicU64, bytes: u64) {
+    let _ = sum.fetch_update(Relaxed, Relaxed, |sum| Some(sum.saturating_sub(bytes)));
 }
 
 fn now() -> i64 {
@@ -181,20 +180,30 @@ impl Restore {
         self.settings.tiers.get(usize::from(skips)..).unwrap_or_default()
     }
 
-    /// Asks for the restore of an object; one without `days` is moved back for good.
+    /// Asks for the restore of an object; one without `days` is moved back for good. `None` where it was
+    /// asked for before.
     async fn ask(&self, bucket: &Bucket, object: &Object, days: Option<u32>) -> Result<Option<Accepted>, RequestError> {
-        let mut tiers = self.tiers().iter().peekable();
-        while let Some(tier) = tiers.next() {
+        let mut tiers = self.tiers();
+        let mut doubts = 0;
+        while let Some((tier, others)) = tiers.split_first() {
             let error = match bucket.restore(object, days, *tier).await {
+                // A listing may not tell of restores, or the answer not be true.
+                Ok(Accepted::Extended) if object.restore.is_none() && !is_restored(bucket, object).await? => {
+                    doubts += 1;
+                    let message = "the store answers that it is restored already, and its HEAD that it is not";
+                    RequestError::local(Operation::RestoreObject, Class::Transient, NOT_RESTORED, message)
+                }
                 Ok(accepted) => return Ok(Some(accepted)),
                 Err(error) => error,
             };
             match error.code.as_str() {
                 // An attempt before it may have been ours, whose answer was lost.
                 "RestoreAlreadyInProgress" => return Ok((error.attempts > 1).then_some(Accepted::Begun)),
-                "GlacierExpeditedRetrievalNotAvailable" if tiers.peek().is_some() => {
+                NOT_RESTORED if doubts < MOST_DOUBTS => {}
+                "GlacierExpeditedRetrievalNotAvailable" if !others.is_empty() => {
                     tracing::debug!(object.key, "there is no capacity for expedited restores");
                     *self.no_capacity.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                    tiers = others;
                 }
                 _ => return Err(error),
             }
@@ -204,21 +213,32 @@ impl Restore {
     }
 
     /// Asks for the restore of an item that is archived.
-    async fn restore(&self, bucket: &Bucket, item: &Item, days: Option<u32>) -> Outcome {
+    async fn restore(&self, bucket: &Bucket, item: &Item, days: Option<u32>, steps: &Steps) -> Outcome {
         if self.given_up.load(Relaxed) {
             return self.waits_for(item, None);
         }
-        match self.ask(bucket, &item.object, days).await {
-            Ok(None) if self.settings.waiting.is_none() => Outcome::Skipped(Skip::Restoring),
-            Ok(accepted) => self.waits_for(item, accepted),
-            Err(error) if error.code == "ObjectAlreadyInActiveTierError" && self.copy.is_none() => {
-                Outcome::Skipped(Skip::NotArchived)
-            }
-            Err(error) => {
-                self.window.give_back(item.object.size);
-                self.refused(bucket, item, error).await
+        match (self.ask(bucket, &item.object, days).await, &self.copy) {
+            (Ok(None), _) if self.settings.waiting.is_none() => Outcome::Skipped(Skip::Restoring),
+            // It could be read all the time, and the listing did not tell.
+            (Ok(Some(Accepted::Extended)), Some(copy)) => match copy.run(item, steps).await {
+                Outcome::Failed(failure) if is_cold(&failure.code) => self.waits_for(item, Some(Accepted::Extended)),
+                outcome => self.ended(item, outcome),
+            },
+            (Ok(accepted), _) => self.waits_for(item, accepted),
+            (Err(error), None) if error.code == "ObjectAlreadyInActiveTierError" => Outcome::Skipped(Skip::NotArchived),
+            (Err(error), _) => {
+                let outcome = self.refused(bucket, item, error).await;
+                self.ended(item, outcome)
             }
         }
+    }
+
+    /// An item is over, and with it the room that it took.
+    fn ended(&self, item: &Item, outcome: Outcome) -> Outcome {
+        if !matches!(outcome, Outcome::Interrupted | Outcome::Fatal(_)) {
+            self.window.give_back(item.object.size);
+        }
+        outcome
     }
 
     /// What a HEAD tells of an item: the object as it is, whether it can be read, and for how long a restore
@@ -242,11 +262,11 @@ impl Restore {
         let outcome = copy.run(item, steps).await;
         let is_archived = matches!(&outcome, Outcome::Failed(failure) if is_cold(&failure.code));
         if is_archived && is_archive_class(item.object.storage_class.as_deref()) {
-            return self.restore(bucket, item, Some(self.settings.days)).await;
+            return self.restore(bucket, item, Some(self.settings.days), steps).await;
         }
-        let is_over = !matches!(outcome, Outcome::Interrupted | Outcome::Fatal(_));
-        if is_over && self.again.load(Relaxed) {
-            self.window.leave(item.object.size);
+        if self.again.load(Relaxed) {
+            lessen(&self.window.found, item.object.size);
+            return self.ended(item, outcome);
         }
         outcome
     }
@@ -255,6 +275,12 @@ impl Restore {
     fn has_copied(&self, item: &Item) -> bool {
         self.copy.as_ref().is_some_and(|copy| copy.has_made(&item.object, &item.beside))
     }
+}
+
+/// Whether a HEAD tells that an object is restored, or on its way.
+async fn is_restored(bucket: &Bucket, object: &Object) -> Result<bool, RequestError> {
+    let head = bucket.head(&object.key, object.version_id.as_deref()).await?;
+    Ok(head.restore.is_some() || !is_archive_class(head.storage_class.as_deref()))
 }
 
 /// Whether it is the code of an object that has to be restored first. *Source:* GetObject and CopyObject in
@@ -316,7 +342,7 @@ impl Op for Restore {
         if listed != Step::Head {
             return match listed {
                 Step::Copy => self.copied(bucket, item, steps).await,
-                _ => self.restore(bucket, item, Some(self.settings.days)).await,
+                _ => self.restore(bucket, item, Some(self.settings.days), steps).await,
             };
         }
         let head = match bucket.head(&item.object.key, item.object.version_id.as_deref()).await {
@@ -329,7 +355,7 @@ impl Op for Restore {
             Step::Skip(skip) => Outcome::Skipped(skip),
             Step::Pass | Step::Head => Outcome::Passed,
             Step::Wait => self.waits_for(item, None),
-            Step::Ask => self.restore(bucket, item, days).await,
+            Step::Ask => self.restore(bucket, item, days, steps).await,
             Step::Copy => self.copied(bucket, item, steps).await,
         }
     }

@@ -8,10 +8,6 @@ use crate::model::{Access, Skip, Tier};
 /// Seconds of a day.
 const DAY: i64 = 24 * 60 * 60;
 
-/// A restored copy that goes away sooner, in seconds, is not begun to be copied: it would not last.
-/// Chosen, not measured.
-const TOO_SHORT: i64 = 10 * 60;
-
 /// What a restore is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Aim {
@@ -57,11 +53,10 @@ pub(super) fn step(aim: Aim, seen: Seen, days: u32) -> Step {
     let copies = aim == Aim::Copy;
     match seen.access {
         Access::Unknown => Step::Head,
-        Access::Always if copies => Step::Copy,
-        Access::Restored(until) if copies && until > seen.now + TOO_SHORT => Step::Copy,
+        Access::Always | Access::Restored(_) if copies => Step::Copy,
         Access::Always | Access::Restored(_) if seen.again && !copies => Step::Pass,
         Access::Always => Step::Skip(Skip::NotArchived),
-        Access::Restored(until) if !copies && until >= seen.now.saturating_add(i64::from(days) * DAY) => {
+        Access::Restored(until) if until >= seen.now.saturating_add(i64::from(days) * DAY) => {
             Step::Skip(Skip::Restored)
         }
         Access::Restored(_) => Step::Ask,
@@ -131,8 +126,7 @@ mod tests {
         let week = NOW + 7 * DAY;
         assert_eq!(first(Aim::Ask, Access::Restored(week)), Step::Skip(Skip::Restored));
         assert_eq!(first(Aim::Ask, Access::Restored(week - 1)), Step::Ask);
-        assert_eq!(first(Aim::Copy, Access::Restored(NOW + 2 * TOO_SHORT)), Step::Copy);
-        assert_eq!(first(Aim::Copy, Access::Restored(NOW + 1)), Step::Ask);
+        assert_eq!(first(Aim::Copy, Access::Restored(NOW + 1)), Step::Copy);
         assert_eq!(again(Aim::Copy, Access::Archived), Step::Ask, "it went away before its copy");
     }
 

@@ -43,6 +43,8 @@ pub struct Progress {
     pub failed: u64,
     /// Bytes of the objects done.
     pub bytes: u64,
+    /// Restores that the store took.
+    pub requested: u64,
     /// Objects whose restore is waited for, in a run that waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u64>,
@@ -73,6 +75,9 @@ impl Progress {
             if count > 0 {
                 text.push_str(&format!(", {} {what}", HumanCount(count)));
             }
+        }
+        if let Some(waiting) = self.waiting {
+            text.push_str(&format!(", {} requested, {} ongoing", HumanCount(self.requested), HumanCount(waiting)));
         }
         if self.draining {
             text.push_str(", ending");

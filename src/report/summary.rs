@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use crate::model::{Evidence, Operation, Skip, Tally, escape_key};
+use crate::model::{Accepted, Evidence, Operation, Skip, Tally, escape_key};
 use crate::pace::{Kind, Pacer, Slowed};
 
 use super::Added;
@@ -75,6 +75,12 @@ pub struct Summary {
     /// Objects left alone, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub skipped_by_reason: BTreeMap<Skip, u64>,
+    /// Restores that the store took, by what it said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub restores: BTreeMap<Accepted, u64>,
+    /// Objects whose restore was still waited for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub waiting: u64,
     /// Objects that failed.
     pub failed: u64,
     /// Objects copied, by how they are known to be right.
@@ -110,6 +116,9 @@ pub struct Summary {
     /// What a listing added up.
     #[serde(flatten)]
     pub added: Option<Added>,
+    /// What a restore has done to the objects that are done, in words.
+    #[serde(skip)]
+    pub restored: &'static str,
     /// Whether it was a dry run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -138,6 +147,8 @@ impl Summary {
             bytes: 0,
             skipped: 0,
             skipped_by_reason: BTreeMap::new(),
+            restores: BTreeMap::new(),
+            waiting: 0,
             failed: 0,
             verified: BTreeMap::new(),
             lacking_tags: 0,
@@ -153,6 +164,7 @@ impl Summary {
             receipt: None,
             error: None,
             added: None,
+            restored: "restored",
             dry_run: false,
         }
     }
@@ -166,6 +178,7 @@ impl Summary {
         self.skipped = tally.skipped();
         self.skipped_by_reason.clone_from(&tally.skipped);
         self.failed = tally.failed;
+        self.restores.clone_from(&tally.restores);
         self.verified.clone_from(&tally.verified);
         self.lacking_tags = tally.lacking_tags;
         self.pending = self.selected.saturating_sub(tally.ended());
@@ -199,6 +212,9 @@ impl Summary {
         if self.filtered > 0 {
             lines.push(format!("  {} were not chosen", HumanCount(self.filtered)));
         }
+        for (said, count) in &self.restores {
+            lines.push(format!("  {} {}", HumanCount(*count), said.as_str()));
+        }
         for (reason, count) in &self.skipped_by_reason {
             lines.push(format!("  {} {}", HumanCount(*count), reason.as_str()));
         }
@@ -217,8 +233,12 @@ impl Summary {
         if self.failed > 0 {
             lines.push(format!("  {} failed", HumanCount(self.failed)));
         }
-        if self.pending > 0 {
-            lines.push(format!("  {} listed and not yet done", HumanCount(self.pending)));
+        if self.waiting > 0 {
+            lines.push(format!("  {} are not restored yet", HumanCount(self.waiting)));
+        }
+        let pending = self.pending.saturating_sub(self.waiting);
+        if pending > 0 {
+            lines.push(format!("  {} listed and not yet done", HumanCount(pending)));
         }
         if verbose {
             let requests: Vec<String> =
@@ -256,6 +276,7 @@ impl Summary {
         match self.verb {
             "copy" => "copied",
             "list" => "listed",
+            "restore" => self.restored,
             verb => verb,
         }
     }

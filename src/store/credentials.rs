@@ -88,6 +88,8 @@ struct Known {
     loaded: Option<Instant>,
     /// The source is being asked.
     loading: Option<Loading>,
+    /// Since when there have been none that may be used.
+    missed: Option<Instant>,
     /// What it last answered, if that was no credentials.
     refused: Option<CredentialsFault>,
 }
@@ -160,7 +162,10 @@ impl Renewed {
                 }
                 return Ok(current);
             }
-            match known.refused.clone().filter(|_| known.was_asked_lately()) {
+            // A source that had none while the old ones held is asked again.
+            let since = *known.missed.get_or_insert_with(Instant::now);
+            let was_asked = known.was_asked_lately() && known.asked >= Some(since);
+            match known.refused.clone().filter(|_| was_asked) {
                 Some(refused) => return Err(CredentialsError::provider_error(refused.to_string())),
                 None => self.load(&mut known),
             }
@@ -208,6 +213,7 @@ impl Renewed {
             known.loading = None;
             known.refused = loaded.as_ref().err().cloned();
             if let Ok(loaded) = &loaded {
+                known.missed = None;
                 known.current = Some(loaded.clone());
                 known.loaded = Some(Instant::now());
                 if is_renewal {
