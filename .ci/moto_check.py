@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -194,6 +195,11 @@ def same(s3, bucket, prefix, wanted):
     ensure(not problems, f"{len(problems)} differences:\n    " + "\n    ".join(problems[:20]))
 
 
+def post(url, value):
+    request = urllib.request.Request(url, json.dumps(value).encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=PATIENCE).read()
+
+
 def ensure(truth, otherwise):
     if not truth:
         raise AssertionError(otherwise)
@@ -203,11 +209,15 @@ class Program:
     """s3bulk, as a user runs it."""
 
     def __init__(self, path, endpoint):
-        self.command = [path, "copy", "--endpoint-url", endpoint, "--json", "--concurrency", "16"]
+        self.path, self.flags = path, ["--endpoint-url", endpoint, "--json", "--concurrency", "16"]
 
     def copy(self, *args, code=0):
         """Runs a copy that should exit with this code, and returns its summary."""
-        command = [*self.command, *args]
+        return self.run("copy", *args, code=code)
+
+    def run(self, verb, *args, code=0):
+        """Runs a verb that should exit with this code, and returns its summary."""
+        command = [self.path, verb, *self.flags, *args]
         run = subprocess.run(command, capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
         said = run.stderr.decode(errors="replace")[-2000:]
         ensure(run.returncode == code, f"exit code {run.returncode} instead of {code}: {said}")
@@ -284,6 +294,25 @@ def check_all(s3, program, checks):
         ensure((again["done"], again["skipped"]) == (0, 1), f"copied again: {again}")
         s3.delete_object(Bucket=SOURCE, Key="large/object")
 
+    def restored():
+        """Archived objects, which moto makes readable after they were looked at some times."""
+        for bucket in ["frozen", "thawed"]:
+            s3.create_bucket(Bucket=bucket)
+        for number in range(60):
+            storage_class = ["GLACIER", "DEEP_ARCHIVE", "STANDARD"][number % 3]
+            s3.put_object(Bucket="frozen", Key=f"k{number}", Body=b"%d" % number, StorageClass=storage_class)
+        transition = {"model_name": "s3::keyrestore", "transition": {"progression": "manual", "times": 3}}
+        post(s3.meta.endpoint_url + "/moto-api/state-manager/set-transition", transition)
+        args = ["--days", "3", "--poll-interval", "500ms", "s3://frozen/"]
+        asked = program.run("restore", *args[:2], args[4])
+        ensure((asked["done"], asked["skipped"]) == (40, 20), f"asked for: {asked}")
+        copied = program.run("restore", *args, "--to", "s3://thawed/")
+        ensure((copied["done"], copied["failed"], copied["pending"]) == (60, 0, 0), f"copied: {copied}")
+        bodies = {key: s3.get_object(Bucket="thawed", Key=key)["Body"].read() for key in keys_of(s3, "thawed")}
+        ensure(bodies == {f"k{number}": b"%d" % number for number in range(60)}, "the copies are others")
+        waited = program.run("restore", *args, "--wait")
+        ensure((waited["failed"], waited["pending"]) == (0, 0), f"waited: {waited}")
+
     def unknown(*locations):
         summary = program.copy(*locations, code=10)
         ensure(summary["status"] == "failed" and "no-such-bucket" in summary["error"], f"the summary says {summary}")
@@ -296,6 +325,7 @@ def check_all(s3, program, checks):
     checks.run("a copy through the client is like the source", lambda: same(s3, CLIENT_DEST, CLIENT_PREFIX, wanted))
     checks.run("the server copies in parts", lambda: in_parts("server", "UploadPartCopy"))
     checks.run("a copy in parts through the client", lambda: in_parts("client", "UploadPart"))
+    checks.run("archived objects are restored, waited for and copied", restored)
     checks.run("the source is as it was", lambda: same(s3, SOURCE, "", wanted))
     checks.run("an unknown source exits 10", lambda: unknown("s3://no-such-bucket/", f"s3://{PLAIN_DEST}/"))
     checks.run("an unknown destination exits 10", lambda: unknown(f"s3://{SOURCE}/", "s3://no-such-bucket/"))
