@@ -103,6 +103,10 @@ pub enum Skip {
     Same,
     /// The destination has a newer object.
     Newer,
+    /// It is archived, and not restored.
+    Archived,
+    /// It is in the storage class already that it was to be brought to.
+    SameClass,
     /// A dry run: it would be copied by the store itself.
     WouldCopyServerSide,
     /// A dry run: its bytes would go through this machine.
@@ -117,6 +121,8 @@ impl Skip {
             Self::Exists => "skipped: the destination has an object of this name",
             Self::Same => "skipped: the destination has the same object",
             Self::Newer => "skipped: the destination's object is newer",
+            Self::Archived => "skipped: archived and not restored",
+            Self::SameClass => "skipped: is in that storage class already",
             Self::WouldCopyServerSide => "would be copied server-side",
             Self::WouldCopyThroughClient => "would be copied through this machine",
         }

@@ -23,8 +23,16 @@ pub(super) enum Alone {
 }
 
 impl Copy {
-    /// Whether the destination's object is left alone.
+    /// Whether an item is left alone: for what the destination has already, or for what its listing shows.
     pub(super) async fn left_alone(&self, plan: &Plan<'_>, item: &Item) -> Result<Alone, RequestError> {
+        match self.kept(plan, item).await? {
+            Alone::Not => self.left_as_listed(plan, item),
+            alone => Ok(alone),
+        }
+    }
+
+    /// Whether the destination's object is left alone.
+    async fn kept(&self, plan: &Plan<'_>, item: &Item) -> Result<Alone, RequestError> {
         let keep = self.settings.keep;
         // What an upload of an earlier run made is its own.
         if !keep.looks_beside() || item.upload.is_some() {
@@ -126,7 +134,7 @@ impl Copy {
         self.recognise(plan, item, true).await?.ok_or(error)
     }
 
-    fn made(&self, plan: &Plan<'_>, item: &Item, evidence: Evidence, written: Written) -> Copied {
+    pub(super) fn made(&self, plan: &Plan<'_>, item: &Item, evidence: Evidence, written: Written) -> Copied {
         let in_parts = item.object.size > self.threshold(plan.way);
         Copied {
             bytes: item.object.size,
