@@ -104,6 +104,9 @@ fn needed(world: &World, asked: &BTreeSet<Asked>, args: &[&str]) -> BTreeSet<Per
                 need("PutObject", here);
                 need(read, source);
             }
+            Operation::GetBucketVersioning => {
+                need("GetBucketVersioning", format!("arn:aws:s3:::{}", request.bucket));
+            }
             Operation::AbortMultipartUpload => need("AbortMultipartUpload", here),
             Operation::ListParts => need("ListMultipartUploadParts", here),
             Operation::ListMultipartUploads => {
@@ -205,6 +208,38 @@ fn so_may_one_with_flags_for_what_is_written() {
     check_copy("server", &["--tagging-directive", "replace"]);
     for way in WAYS {
         check_copy(way, &["--tagging-directive", "replace", "--tag", "a=b"]);
+    }
+}
+
+#[test]
+fn so_may_a_change_in_place() {
+    for dry_run in [false, true] {
+        let world = filled();
+        let endpoint = world.server.endpoint();
+        let place = format!("s3://{SOURCE}/in/");
+        let all = ["copy", "--endpoint-url", &endpoint, &place, &place, "--json", "--storage-class", "GLACIER"];
+        let mut args = [&all[..], &SMALL_PARTS].concat();
+        args.extend(dry_run.then_some("--dry-run"));
+        let policy = policy(&world, &args);
+        let again = |more: &[&str]| world.command(&[&args[..], &["--concurrency", "4"], more].concat());
+        if dry_run {
+            run(again(&[])).expect(0);
+        } else {
+            let large = ["in/large", "in/plain"];
+            for key in large {
+                let broken = Fault::Code { status: 400, code: "InvalidRequest".to_owned() };
+                let once = Rule::on(Operation::UploadPartCopy, broken).key(key).when(When::Kth(1));
+                world.server.faults().add(once);
+            }
+            run(again(&[])).expect(3);
+            for key in large {
+                world.store().put(SOURCE, key, Object::pattern(20 * MIB, 3).tag("t", "v"));
+            }
+            provoke(&world, &|more| run(again(more)), &|more| {
+                again(more).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+            });
+        }
+        assert_just_enough(&world, &policy, &args);
     }
 }
 

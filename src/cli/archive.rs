@@ -21,9 +21,7 @@ enum ArchivedArg {
 #[command(next_help_heading = "Archives")]
 pub(super) struct ArchiveArgs {
     /// What becomes of archived objects that are not restored; no request is spent on them
-    #[arg(long, value_enum, default_value = "fail", value_name = "CHOICE", hide_possible_values = true)]
-    #[arg(long_help = "What becomes of archived objects that are not restored: skip or fail; no request is spent on \
-                       them")]
+    #[arg(long, value_enum, default_value = "fail", value_name = "CHOICE")]
     archived: ArchivedArg,
     /// Change objects in place though their bucket keeps versions: the old ones stay, and are billed
     #[arg(long)]
