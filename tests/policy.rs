@@ -14,8 +14,8 @@ use serde_json::Value;
 /// Requests that write parts.
 const PARTS: [Operation; 2] = [Operation::UploadPart, Operation::UploadPartCopy];
 
-/// Objects that are copied in parts.
-const LARGE: [&str; 2] = ["out/large", "out/plain"];
+/// Objects that are written in parts, elsewhere or in place.
+const LARGE: [&str; 4] = ["out/large", "out/plain", "in/large", "in/plain"];
 
 /// A permission that a request needs: action, ARN, and the prefix where keys are listed.
 type Permission = (String, String, Option<String>);
@@ -103,6 +103,9 @@ fn needed(world: &World, asked: &BTreeSet<Asked>, args: &[&str]) -> BTreeSet<Per
             Operation::UploadPartCopy => {
                 need("PutObject", here);
                 need(read, source);
+            }
+            Operation::GetBucketVersioning => {
+                need("GetBucketVersioning", format!("arn:aws:s3:::{}", request.bucket));
             }
             Operation::AbortMultipartUpload => need("AbortMultipartUpload", here),
             Operation::ListParts => need("ListMultipartUploadParts", here),
@@ -205,6 +208,28 @@ fn so_may_one_with_flags_for_what_is_written() {
     check_copy("server", &["--tagging-directive", "replace"]);
     for way in WAYS {
         check_copy(way, &["--tagging-directive", "replace", "--tag", "a=b"]);
+    }
+}
+
+#[test]
+fn so_may_a_change_in_place() {
+    for dry_run in [false, true] {
+        let world = filled();
+        let endpoint = world.server.endpoint();
+        let place = format!("s3://{SOURCE}/in/");
+        let all = ["copy", "--endpoint-url", &endpoint, &place, &place, "--json", "--storage-class", "GLACIER"];
+        let mut args = [&all[..], &SMALL_PARTS].concat();
+        args.extend(dry_run.then_some("--dry-run"));
+        let policy = policy(&world, &args);
+        let again = |more: &[&str]| world.command(&[&args[..], &["--concurrency", "4"], more].concat());
+        if dry_run {
+            run(again(&[])).expect(0);
+        } else {
+            provoke(&world, &|more| run(again(more)), &|more| {
+                again(more).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+            });
+        }
+        assert_just_enough(&world, &policy, &args);
     }
 }
 

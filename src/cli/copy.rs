@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::archive::{ArchiveArgs, Asked, are_in_place, map_copies};
 use super::chosen::ChosenArgs;
 use super::ends::{EndArgs, Open, Opened, check_objects, side};
 use super::exit::Exit;
@@ -19,11 +20,11 @@ use super::unattended::{Unattended, UnattendedArgs};
 use super::written::{KeepArgs, PartArgs, WriteArgs};
 use crate::job::{Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
-use crate::model::{Error, Location, Target, escape_key, map_sources};
+use crate::model::{Error, Location, Mapping, Target, escape_key};
 use crate::op::{Copy, CopyNeeds, CopySettings, DryRun, Via, allow_copy, choose, partition, same_store};
 use crate::pace::{ByteBudget, Pacer};
 use crate::report::{FailuresFile, ReceiptFile, Report, Terminal};
-use crate::store::{Bucket, End, PageRequest};
+use crate::store::{Bucket, CustomerKey, End, PageRequest};
 
 const EXAMPLES: &str = "\
 Locations:
@@ -42,6 +43,7 @@ Examples:
   s3bulk copy --include '*.csv' --exclude 'tmp/*' --older-than 7d s3://a/ s3://b/
   s3bulk copy --dry-run s3://logs/ s3://archive/
   s3bulk copy --source-profile old --dest-endpoint-url https://minio.example s3://a/ s3://b/
+  s3bulk copy --storage-class DEEP_ARCHIVE --older-than 30d s3://logs/ s3://logs/
   s3bulk copy --retry-failed s3://logs/2025/ s3://archive/logs/2025/
 
 An interrupted run is resumed by running the same command again.";
@@ -94,6 +96,8 @@ pub(super) struct CopyArgs {
     #[command(flatten)]
     keep: KeepArgs,
     #[command(flatten)]
+    archive: ArchiveArgs,
+    #[command(flatten)]
     ends: EndArgs,
     #[command(flatten)]
     speed: SpeedArgs,
@@ -121,6 +125,16 @@ impl CopyArgs {
         }
     }
 
+    /// Whether the copies have another SSE-C key than the source's objects.
+    fn rekeys(&self, (source, dest): &(Option<CustomerKey>, Option<CustomerKey>)) -> bool {
+        source != dest
+    }
+
+    /// What matters of it in place.
+    fn asked(&self, rekeys: bool) -> Asked<'_> {
+        Asked { via: self.via(), keep: self.keep.keep(), version_id: self.version_id.as_deref(), rekeys }
+    }
+
     /// The policies that it needs.
     pub(super) async fn needed(&self) -> Result<Needed, Error> {
         let parse = |text: &String| Location::parse(text, self.no_glob).map_err(Error::Usage);
@@ -130,16 +144,24 @@ impl CopyArgs {
         check_version(self, &sources)?;
         let (source_end, dest_end) = (Reached::new(self.ends.source()).await, Reached::new(self.ends.dest()).await);
         let (from, to) = (source_end.side(), dest_end.side());
+        let mut wants = self.written.wants()?;
+        let rekeys = !wants.change_something() && self.rekeys(&self.written.customer_keys()?);
+        let changes = wants.change_something() || rekeys;
+        let mappings = map_copies(&sources, &dest, same_store(from, to), changes)?;
+        let in_place = are_in_place(&mappings);
+        if self.archive.in_place(in_place, &wants, self.asked(rekeys))?.is_some() {
+            wants = self.archive.likely_onto_itself(wants);
+        }
         let needs = CopyNeeds {
-            mappings: map_sources(&sources, &dest, same_store(from, to))?,
+            mappings,
             source: source_end.party(&sources[0].bucket),
             dest: dest_end.party(&dest.bucket),
             way: choose(self.via(), from, to),
-            wants: self.written.wants()?,
+            wants,
             keep: self.keep.keep(),
             of_version: self.version_id.is_some(),
             dry_run: self.dry_run,
-            looks_first: !self.shown.quiet && !self.keep.keep().looks_beside(),
+            looks_first: !in_place && !self.shown.quiet && !self.keep.keep().looks_beside(),
             resumes: !self.checkpoint.place.no_checkpoint,
             one_identity: !self.ends.source_has_own_credentials() && same_store(from, to),
             to: dest,
@@ -159,6 +181,7 @@ impl CopyArgs {
         self.chosen.identity(&mut options);
         self.written.identity(&mut options);
         self.keep.identity(&mut options);
+        self.archive.identity(&mut options);
         options.extend(self.version_id.iter().map(|id| ("version-id".to_owned(), id.clone())));
         for (name, end) in [("source", source_end), ("dest", dest_end)] {
             let store = end.endpoint().unwrap_or_else(|| partition(end.region()));
@@ -224,17 +247,23 @@ async fn prepare(
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let dest = parse(&args.dest)?;
     let choice = args.chosen.filter()?;
-    let wants = args.written.wants()?;
+    let mut wants = args.written.wants()?;
     check_version(args, &locations)?;
+    let keys = args.written.customer_keys()?;
+    let rekeys = args.rekeys(&keys);
+    let changes = wants.change_something() || rekeys;
+    let in_place = |mappings: &[Mapping]| args.archive.in_place(are_in_place(mappings), &wants, args.asked(rekeys));
     if args.ends.are_alike() {
         // What cannot be meant is said before anything is asked.
-        map_sources(&locations, &dest, true)?;
+        in_place(&map_copies(&locations, &dest, true, changes)?)?;
     }
     // A dry run leaves nothing behind.
     let place = if args.dry_run { Place::Nowhere } else { args.checkpoint.place.place()? };
     let concurrency = fit_open_files(args.speed.at_once.concurrency);
-    let (source_end, dest_end) = args.ends.load(args.written.customer_keys()?).await?;
-    let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
+    let (source_end, dest_end) = args.ends.load(keys).await?;
+    let same_store = same_store(side(&source_end), side(&dest_end));
+    let mappings = map_copies(&locations, &dest, same_store, changes)?;
+    let in_place = in_place(&mappings)?;
     let identity = args.identity(&locations, &dest, (&source_end, &dest_end));
     [&source_end, &dest_end].into_iter().for_each(|end| end.name_job(&identity.short_name()));
     unattended.name_job(identity.short_name());
@@ -250,6 +279,10 @@ async fn prepare(
     };
     let Opened { mut sources, copies, dest: dest_bucket } = open.all(locations, mappings, &dest).await?;
 
+    if in_place.is_some() {
+        wants = args.archive.onto_itself(wants, &dest_bucket).await?;
+    }
+
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     let failures_path = if args.dry_run { None } else { args.checkpoint.failures_path(checkpoint.as_deref())? };
     let receipt_path = args.receipt.as_deref().filter(|_| !args.dry_run);
@@ -262,15 +295,17 @@ async fn prepare(
     }
     if !claim.is_resumed() {
         check_objects(&sources).await?;
-        if !args.dry_run && !args.shown.quiet {
+        if in_place.is_none() && !args.dry_run && !args.shown.quiet {
             say_overwrites(args, &dest_bucket, &dest, terminal).await;
         }
     }
     let settings = CopySettings {
         strict_source: args.strict_source,
-        may_fall_back: args.via() == Via::Auto && args.ends.source_has_own_credentials(),
+        may_fall_back: in_place.is_none() && args.via() == Via::Auto && args.ends.source_has_own_credentials(),
         wants,
         keep: args.keep.keep(),
+        archived: args.archive.archived(),
+        in_place,
         threshold: args.parts.multipart_threshold,
         part_size: args.parts.part_size,
         receipts: receipt_path.is_some(),

@@ -253,7 +253,7 @@ impl Open<'_> {
             let known = buckets.iter().find(|bucket| bucket.name() == location.bucket);
             let bucket = match known {
                 Some(bucket) => bucket.clone(),
-                None => self.source.bucket(&location.bucket, self.pacer).await?,
+                None => self.source.bucket(&location.bucket, self.pacer).await?.asking_restores(),
             };
             buckets.push(bucket.clone());
             let from = Side { endpoint: self.source.endpoint(), region: bucket.region() };

@@ -1,6 +1,7 @@
 //! What was typed becomes a resolved job. One file for each verb; `clap` is used in this room only.
 
 mod abort_uploads;
+mod archive;
 mod chosen;
 mod completions;
 mod copy;

@@ -16,12 +16,12 @@ use super::machine::fit_open_files;
 use super::policy::{Needed, Reached};
 use super::tell::tell;
 use super::unattended::{Unattended, UnattendedArgs};
-use super::written::{PartArgs, WriteArgs};
+use super::written::{KeepArgs, PartArgs, WriteArgs};
 use crate::job::{Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Target, Tier, map_sources, parse_duration, parse_size, refuse_overlaps};
 use crate::op::{
-    Copy, CopyNeeds, CopySettings, CopySource, Keep, Restore, RestoreDryRun, RestoreSettings, Via, Waiting,
+    Archived, Copy, CopyNeeds, CopySettings, CopySource, Restore, RestoreDryRun, RestoreSettings, Via, Waiting,
     allow_restore, choose, partition, same_store,
 };
 use crate::pace::{ByteBudget, Pacer};
@@ -109,6 +109,8 @@ pub(super) struct RestoreArgs {
     #[command(flatten)]
     written: WriteArgs,
     #[command(flatten)]
+    keep: KeepArgs,
+    #[command(flatten)]
     ends: EndArgs,
     #[command(flatten)]
     speed: SpeedArgs,
@@ -162,6 +164,7 @@ impl RestoreArgs {
         let refuse = |what: &str| Err(Error::Usage(what.to_owned()));
         let mut written = BTreeMap::new();
         self.written.identity(&mut written);
+        self.keep.identity(&mut written);
         written.remove("source-sse-c");
         if let (None, Some(flag)) = (&to, written.keys().next()) {
             return Err(Error::Usage(format!("--{flag} is for copies: name their place with --to")));
@@ -204,10 +207,10 @@ impl RestoreArgs {
             dest: dest_end.party(&to.bucket),
             way: choose(Via::Auto, from, onto),
             wants: self.written.wants()?,
-            keep: Keep::default(),
+            keep: self.keep.keep(),
             of_version: false,
             dry_run: self.dry_run,
-            looks_first: true,
+            looks_first: false,
             resumes: !self.checkpoint.place.no_checkpoint,
             one_identity: !self.ends.source_has_own_credentials() && same_store(from, onto),
             source: source.clone(),
@@ -222,6 +225,7 @@ impl RestoreArgs {
         let mut options = BTreeMap::new();
         self.chosen.identity(&mut options);
         self.written.identity(&mut options);
+        self.keep.identity(&mut options);
         let mut put = |name: &str, value: String| drop(options.insert(name.to_owned(), value));
         let store = |end: &End| end.endpoint().unwrap_or_else(|| partition(end.region())).to_owned();
         put("source-store", store(ends.0));
@@ -317,7 +321,9 @@ async fn prepare(
         strict_source: args.strict_source,
         may_fall_back: args.ends.source_has_own_credentials(),
         wants: args.written.wants()?,
-        keep: Keep::default(),
+        keep: args.keep.keep(),
+        archived: Archived::Fail,
+        in_place: None,
         threshold: args.parts.multipart_threshold,
         part_size: args.parts.part_size,
         receipts: false,

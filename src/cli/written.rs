@@ -263,6 +263,7 @@ impl WriteArgs {
                 bucket_key: self.sse_bucket_key.then_some(true),
             },
             acl: self.acl.clone(),
+            names_class: false,
             preserve: Preserve {
                 storage_class: keeps(Kept::StorageClass),
                 sse: keeps(Kept::Sse),

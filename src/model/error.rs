@@ -39,11 +39,13 @@ pub enum Operation {
     ListMultipartUploads,
     /// `RestoreObject`: make an archived object readable for some days.
     RestoreObject,
+    /// `GetBucketVersioning`: does the bucket keep older versions.
+    GetBucketVersioning,
 }
 
 impl Operation {
     /// Every operation, in the order of the enum.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::HeadBucket,
         Self::ListObjectsV2,
         Self::HeadObject,
@@ -60,6 +62,7 @@ impl Operation {
         Self::ListParts,
         Self::ListMultipartUploads,
         Self::RestoreObject,
+        Self::GetBucketVersioning,
     ];
 
     /// Whether it is sent to the destination, and changes it.
@@ -95,6 +98,7 @@ impl Operation {
             Self::ListParts => "ListParts",
             Self::ListMultipartUploads => "ListMultipartUploads",
             Self::RestoreObject => "RestoreObject",
+            Self::GetBucketVersioning => "GetBucketVersioning",
         }
     }
 }

@@ -115,6 +115,10 @@ pub enum Skip {
     WouldCopy,
     /// A dry run: it would be restored.
     WouldRestore,
+    /// It is archived, and not restored.
+    Archived,
+    /// It is in the storage class already that it was to be brought to.
+    SameClass,
     /// A dry run: it would be copied by the store itself.
     WouldCopyServerSide,
     /// A dry run: its bytes would go through this machine.
@@ -135,6 +139,8 @@ impl Skip {
             Self::CopiedOrGone => "skipped: copied by the run that was interrupted, or vanished",
             Self::WouldCopy => "can be read, and would be copied",
             Self::WouldRestore => "would be restored",
+            Self::Archived => "skipped: archived and not restored",
+            Self::SameClass => "skipped: is in that storage class already",
             Self::WouldCopyServerSide => "would be copied server-side",
             Self::WouldCopyThroughClient => "would be copied through this machine",
         }

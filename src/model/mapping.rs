@@ -12,6 +12,8 @@ pub struct Mapping {
     /// The source itself, where the destination is the same bucket: a copy that would land there
     /// would change what is still to be read.
     keep_out: Option<Target>,
+    /// Each object is its own destination.
+    in_place: bool,
 }
 
 impl Mapping {
@@ -22,6 +24,11 @@ impl Mapping {
             Some(source) if source.holds(&dest) => None,
             _ => Some(dest),
         }
+    }
+
+    /// Whether objects are written onto themselves.
+    pub fn is_in_place(&self) -> bool {
+        self.in_place
     }
 
     /// What all destination keys begin with.
@@ -60,6 +67,26 @@ pub fn refuse_overlaps(sources: &[Location]) -> Result<(), Error> {
 /// [`Error::Usage`] where the sources overlap, would write the same names, or where the
 /// destination is, or lies under, a source, or cannot hold several objects.
 pub fn map_sources(sources: &[Location], dest: &Location, same_store: bool) -> Result<Vec<Mapping>, Error> {
+    map(sources, dest, same_store, false)
+}
+
+/// The same, where something is to change of the objects, so that they may be written onto themselves:
+/// either those of all sources are, or none.
+///
+/// # Errors
+/// Those of [`map_sources`], but for a destination that is the source.
+pub fn map_changes(sources: &[Location], dest: &Location, same_store: bool) -> Result<Vec<Mapping>, Error> {
+    let mappings = map(sources, dest, same_store, true)?;
+    let in_place = mappings.iter().filter(|mapping| mapping.in_place).count();
+    if in_place > 0 && in_place < mappings.len() {
+        return Err(Error::Usage(format!(
+            "some of the sources would be changed in place, and others be copied to {dest}: do one after the other"
+        )));
+    }
+    Ok(mappings)
+}
+
+fn map(sources: &[Location], dest: &Location, same_store: bool, changes: bool) -> Result<Vec<Mapping>, Error> {
     if let Target::Pattern(_) = dest.target {
         return Err(Error::Usage(format!(
             "the destination {dest} is a pattern: give --no-glob to take the characters * ? and [ literally"
@@ -84,11 +111,19 @@ pub fn map_sources(sources: &[Location], dest: &Location, same_store: bool) -> R
         }
         let same_bucket = same_store && source.bucket == dest.bucket;
         let own = if source.is_several() { source.root() } else { source.path() };
-        if same_bucket && root == own {
+        let in_place = same_bucket && root == own;
+        if in_place && !changes {
             return Err(Error::Usage(format!(
-                "the source and the destination are both s3://{}/{own}: there is nothing to change",
+                "the source and the destination are both s3://{}/{own}: there is nothing to change (--storage-class \
+                 and the other flags that say what is written change objects in place)",
                 source.bucket
             )));
+        }
+        if in_place {
+            // No source overlaps another: none reads what is written here.
+            mappings.push(Mapping { strip, prepend: root.clone(), keep_out: None, in_place });
+            roots.push((root, source));
+            continue;
         }
         if same_bucket && reads_under(source, &root) {
             return Err(Error::Usage(format!(
@@ -104,7 +139,7 @@ pub fn map_sources(sources: &[Location], dest: &Location, same_store: bool) -> R
         }
         let prepend = root.clone();
         let keep_out = (same_bucket && source.is_several()).then(|| source.target.clone());
-        mappings.push(Mapping { strip, prepend, keep_out });
+        mappings.push(Mapping { strip, prepend, keep_out, in_place });
         roots.push((root, source));
     }
     Ok(mappings)
@@ -236,6 +271,38 @@ mod tests {
         refused(&["s3://aaa/x/*.csv", "s3://ccc/x/*.txt"], "s3://bbb/", "both be written");
         refused(&["s3://bbb/k", "s3://aaa/x/**"], "s3://aaa/x/", "into the source s3://aaa/x/**");
         refused(&["s3://aaa/x/"], "s3://bbb/y*/", "--no-glob");
+    }
+
+    #[test]
+    fn what_changes_may_be_written_onto_itself() {
+        let change = |sources: &[&str], dest: &str| {
+            let sources: Vec<_> = sources.iter().map(|source| at(source)).collect();
+            map_changes(&sources, &at(dest), true).map_err(|error| error.to_string())
+        };
+        for (sources, dest, key) in [
+            (&["s3://aaa/x/"][..], "s3://aaa/x/", "x/k/l"),
+            (&["s3://aaa"], "s3://aaa", "k"),
+            (&["s3://aaa/x/k"], "s3://aaa/x/k", "x/k"),
+            (&["s3://aaa/x/k"], "s3://aaa/x/", "x/k"),
+            (&["s3://aaa/x/*.csv"], "s3://aaa/x/", "x/1.csv"),
+            (&["s3://aaa/x/", "s3://aaa/y/"], "s3://aaa/", "x/k"),
+            (&["s3://aaa/x/*.csv", "s3://aaa/x/*.txt"], "s3://aaa", "x/1.csv"),
+        ] {
+            let mappings = change(sources, dest).unwrap();
+            assert!(mappings.iter().all(Mapping::is_in_place), "{sources:?}");
+            assert_eq!(mappings[0].dest_key(key).as_deref(), Some(key));
+        }
+        assert!(!change(&["s3://aaa/x/"], "s3://bbb/x/").unwrap()[0].is_in_place());
+        for (sources, dest, why) in [
+            (&["s3://aaa/x/", "s3://bbb/y/"][..], "s3://aaa/", "one after the other"),
+            (&["s3://aaa/x/"], "s3://aaa/x/y/", "lies under"),
+            (&["s3://aaa/x/", "s3://aaa/x/y/"], "s3://aaa/", "overlap"),
+        ] {
+            let error = change(sources, dest).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+        let apart = map_changes(&[at("s3://aaa/x/")], &at("s3://aaa/x/"), false).unwrap();
+        assert!(!apart[0].is_in_place());
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::sync::Semaphore;
 
+use super::archived::{Archived, answered};
 use super::evidence::of_store_copy;
 use super::existing::Keep;
 use super::fallback::Fallback;
+use super::in_place::{Changed, InPlace};
 use super::left_alone::Alone;
 use super::multipart::{RESTARTS, begins_again};
 use super::route::Way;
@@ -54,6 +56,10 @@ pub struct CopySettings {
     pub wants: Wants,
     /// Which objects of the destination are left alone.
     pub keep: Keep,
+    /// What becomes of archived objects that are not restored.
+    pub archived: Archived,
+    /// Objects are written onto themselves, so.
+    pub in_place: Option<InPlace>,
     /// Objects above this many bytes are copied in parts.
     pub threshold: Option<u64>,
     /// Bytes of a part.
@@ -171,7 +177,7 @@ impl Copy {
         }
     }
 
-    async fn copy_object(&self, plan: &Plan<'_>, item: &Item) -> Result<Copied, RequestError> {
+    pub(super) async fn copy_object(&self, plan: &Plan<'_>, item: &Item) -> Result<Copied, RequestError> {
         let (object, wants) = (&item.object, &self.settings.wants);
         let version = object.version_id.as_deref();
         let head = if wants.need_head(object) { Some(plan.source.head(&object.key, version).await?) } else { None };
@@ -189,10 +195,13 @@ impl Copy {
             written,
             made: Made::CopyObject,
         };
-        // Where nothing may be overwritten, a refusal has to mean that.
-        let only_new = self.settings.keep.all;
-        let if_match = head.as_ref().map(|head| head.revision.etag.as_str()).filter(|_| !only_new);
-        let answer = self.dest.copy_from(plan.source, object, &plan.dest_key, &attributes, only_new, if_match).await;
+        // Where nothing may be overwritten, a refusal has to mean that. What is changed in place has to be
+        // what was looked at, here and there.
+        let (only_new, in_place) = (self.settings.keep.all, self.settings.in_place.is_some());
+        let seen = item.listed_etag().filter(|_| in_place).map(String::as_str);
+        let if_match = seen.or(head.as_ref().map(|head| head.revision.etag.as_str())).filter(|_| !only_new);
+        let onto = self.onto(if_match);
+        let answer = self.dest.copy_from(plan.source, object, &plan.dest_key, &attributes, onto, if_match).await;
         match answer {
             Ok(written) => {
                 self.fallback.succeeded();
@@ -247,7 +256,12 @@ impl Copy {
                 return Outcome::Skipped(Skip::Exists);
             }
             Class::Missing if item.object.version_id.is_none() => {}
-            _ => return self.failed(item, error),
+            _ => {
+                return match answered(error, self.settings.archived) {
+                    Ok(skip) => Outcome::Skipped(skip),
+                    Err(error) => self.failed(item, error),
+                };
+            }
         }
         match plan.source.is_gone(&item.object.key).await {
             Ok(true) if self.settings.strict_source => self.failed(item, error),
@@ -319,8 +333,7 @@ impl Copy {
             let object = Object { version_id, ..head.object(&item.object.key) };
             seen = std::borrow::Cow::Owned(Item { object, upload: None, ..item.clone() });
         }
-        let message = "the size of the object changes faster than it can be read";
-        Err(RequestError::local(Operation::GetObject, Class::Permanent, "SourceChanges", message))
+        Err(size_changes())
     }
 
     /// The same; a server-side copy that is denied goes through this machine, if it is the first.
@@ -359,8 +372,13 @@ impl Op for Copy {
         };
         let outcome = match self.left_alone(&plan, item).await {
             Ok(Alone::Not) => {
-                return match self.copy_or_fall_back(&plan, item, steps).await {
-                    Ok(copied) => self.done(item, &plan, copied),
+                let changed = match self.settings.in_place {
+                    Some(how) => self.change(&plan, item, how, steps).await,
+                    None => self.copy_or_fall_back(&plan, item, steps).await.map(Changed::Done),
+                };
+                return match changed {
+                    Ok(Changed::Done(copied)) => self.done(item, &plan, copied),
+                    Ok(Changed::Skipped(skip)) => Outcome::Skipped(skip),
                     Err(error) => self.outcome(item, &plan, error).await,
                 };
             }
@@ -382,6 +400,22 @@ pub(super) struct Plan<'a> {
     pub(super) source: &'a Bucket,
     pub(super) dest_key: String,
     pub(super) way: Way,
+}
+
+impl Plan<'_> {
+    /// The request that reads the source.
+    pub(super) fn reads(&self) -> Operation {
+        match self.way {
+            Way::Server => Operation::CopyObject,
+            Way::Client => Operation::GetObject,
+        }
+    }
+}
+
+/// The error for an object that is small, and large, and small again.
+pub(super) fn size_changes() -> RequestError {
+    let message = "the size of the object changes faster than it can be read";
+    RequestError::local(Operation::GetObject, Class::Permanent, "SourceChanges", message)
 }
 
 /// A copy that was acknowledged.

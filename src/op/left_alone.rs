@@ -25,8 +25,24 @@ pub(super) enum Alone {
 }
 
 impl Copy {
-    /// Whether the destination's object is left alone.
+    /// Whether an item is left alone: for what the destination has already, or for what its listing shows.
     pub(super) async fn left_alone(&self, plan: &Plan<'_>, item: &Item) -> Result<Alone, RequestError> {
+        match self.kept(plan, item).await? {
+            Alone::Not => self.left_as_listed(plan, item),
+            alone => Ok(alone),
+        }
+    }
+
+    /// Why an item would be skipped for what the destination has already, if it would.
+    pub(super) async fn skips(&self, item: &Item) -> Result<Option<Skip>, RequestError> {
+        match self.kept(&self.plan(item)?, item).await? {
+            Alone::Skipped(skip) => Ok(Some(skip)),
+            Alone::Not | Alone::Done(_) => Ok(None),
+        }
+    }
+
+    /// Whether the destination's object is left alone.
+    async fn kept(&self, plan: &Plan<'_>, item: &Item) -> Result<Alone, RequestError> {
         let keep = self.settings.keep;
         // What an upload of an earlier run made is its own.
         if !keep.looks_beside() || item.upload.is_some() {
@@ -138,7 +154,7 @@ impl Copy {
         self.recognise(plan, item, true).await?.ok_or(error)
     }
 
-    fn made(&self, plan: &Plan<'_>, item: &Item, evidence: Evidence, written: Written) -> Copied {
+    pub(super) fn made(&self, plan: &Plan<'_>, item: &Item, evidence: Evidence, written: Written) -> Copied {
         let in_parts = item.object.size > self.threshold(plan.way);
         Copied {
             bytes: item.object.size,

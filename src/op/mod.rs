@@ -1,11 +1,13 @@
 //! What is done to one item. One file for each way of doing it.
 
 mod abort;
+mod archived;
 mod copy;
 mod dry_run;
 mod evidence;
 mod existing;
 mod fallback;
+mod in_place;
 mod left_alone;
 mod multipart;
 mod parts;
@@ -25,9 +27,11 @@ use std::time::Duration;
 use crate::model::{Item, Outcome};
 
 pub use abort::AbortUploads;
+pub use archived::Archived;
 pub use copy::{Copy, CopySettings, CopySource};
 pub use dry_run::DryRun;
 pub use existing::Keep;
+pub use in_place::InPlace;
 pub use parts::{LARGEST_PART, SMALLEST_PART};
 pub use policy::{
     CopyNeeds, Party, Policies, UNKNOWN_ACCOUNT, allow_abort_uploads, allow_copy, allow_list, allow_restore,

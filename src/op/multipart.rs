@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::archived::refuse_archived;
 use super::copy::{Copied, Copy, Plan};
 use super::resume::Taken;
 use super::route::Way;
@@ -35,7 +36,7 @@ const CLIENT_PART: u64 = 16 << 20;
 const BUDGET_SHARE: u64 = 8;
 
 /// Seconds after the last record of a killed run in which its last request may have been answered.
-const LAST_REQUEST: i64 = 60;
+pub(super) const LAST_REQUEST: i64 = 60;
 
 /// Seconds that an upload may seem older than it is: servers round.
 const ROUNDING: i64 = 2;
@@ -101,6 +102,7 @@ impl Copy {
         let key = &item.object.key;
         let mut head = plan.source.head_of(&item.object).await?;
         refuse_unreadable(&head)?;
+        refuse_archived(&head)?;
         if item.object.version_id.is_none() {
             if self.unpinned.load(Relaxed) {
                 head.revision.version_id = None;
@@ -310,7 +312,7 @@ pub(super) fn begins_again(error: &RequestError) -> bool {
     changed || mismatch || differs || gone
 }
 
-fn too_often(error: RequestError) -> RequestError {
+pub(super) fn too_often(error: RequestError) -> RequestError {
     if error.class != Class::Unmet {
         return error;
     }

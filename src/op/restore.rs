@@ -9,7 +9,7 @@ use super::copy::Copy;
 use super::restored::{Aim, Seen, Step, pause, step};
 use super::{Look, Op, Steps, Waits};
 use crate::model::{
-    Accepted, Access, Class, Done, Failure, Item, Object, Operation, Outcome, RequestError, Skip, Tier,
+    Accepted, Access, Class, Done, Failure, Item, Object, Operation, Outcome, RequestError, RestoreStatus, Skip, Tier,
     is_archive_class,
 };
 use crate::pace::Kind;
@@ -217,10 +217,20 @@ impl Restore {
         if self.given_up.load(Relaxed) {
             return self.waits_for(item, None);
         }
+        if let (Some(copy), false) = (&self.copy, self.again.load(Relaxed)) {
+            match copy.skips(item).await {
+                Ok(None) => {}
+                Ok(Some(skip)) => return self.ended(item, Outcome::Skipped(skip)),
+                Err(error) => {
+                    let outcome = self.refused(bucket, item, error).await;
+                    return self.ended(item, outcome);
+                }
+            }
+        }
         match (self.ask(bucket, &item.object, days).await, &self.copy) {
             (Ok(None), _) if self.settings.waiting.is_none() => Outcome::Skipped(Skip::Restoring),
             // It could be read all the time, and the listing did not tell.
-            (Ok(Some(Accepted::Extended)), Some(copy)) => match copy.run(item, steps).await {
+            (Ok(Some(Accepted::Extended)), Some(copy)) => match copy.run(&readable(item), steps).await {
                 Outcome::Failed(failure) if is_cold(&failure.code) => self.waits_for(item, Some(Accepted::Extended)),
                 outcome => self.ended(item, outcome),
             },
@@ -275,6 +285,12 @@ impl Restore {
     fn has_copied(&self, item: &Item) -> bool {
         self.copy.as_ref().is_some_and(|copy| copy.has_made(&item.object, &item.beside))
     }
+}
+
+/// An item of which the store has said that it can be read, whatever its listing says.
+fn readable(item: &Item) -> Item {
+    let object = Object { restore: Some(RestoreStatus::Until(i64::MAX)), ..item.object.clone() };
+    Item { object, ..item.clone() }
 }
 
 /// Whether a HEAD tells that an object is restored, or on its way.

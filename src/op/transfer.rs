@@ -214,8 +214,9 @@ impl Transfer {
     }
 
     async fn complete(&self, copy: &Copy, head: &Head) -> Result<Written, RequestError> {
-        let (checksum, only_new) = (self.checksum(), copy.settings.keep.all);
-        let error = match copy.dest.complete_upload(&self.dest_key, &self.upload, checksum, only_new).await {
+        let checksum = self.checksum();
+        let onto = copy.onto(Some(&self.upload.of.etag));
+        let error = match copy.dest.complete_upload(&self.dest_key, &self.upload, checksum, onto).await {
             Ok(written) => return Ok(written),
             Err(error) => error,
         };

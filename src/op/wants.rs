@@ -3,6 +3,9 @@
 use crate::model::Object;
 use crate::store::{Acl, Attributes, Encryption, Head, Headers};
 
+/// The class of objects of which listings say none.
+pub(super) const STANDARD: &str = "STANDARD";
+
 /// Which of the things that a copy leaves to the destination are kept as the source has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Preserve {
@@ -33,6 +36,9 @@ pub struct Wants {
     pub acl: Option<String>,
     /// What is kept as the source has it.
     pub preserve: Preserve,
+    /// The class is said even if it is the default: S3 copies an object onto itself only where it is told
+    /// a class, headers or an encryption. *Source:* CopyObject in the S3 API reference.
+    pub names_class: bool,
 }
 
 /// What was read of the source beside its bytes.
@@ -47,6 +53,25 @@ pub(super) struct Read<'a> {
 }
 
 impl Wants {
+    /// Whether an object that is written onto itself would change.
+    pub fn change_something(&self) -> bool {
+        self.storage_class.is_some() || !self.leave_all_but_the_class()
+    }
+
+    /// Whether nothing but the storage class would change of an object that is written onto itself.
+    pub fn leave_all_but_the_class(&self) -> bool {
+        let encrypts = self.encryption != Encryption::default();
+        self.headers.is_none() && self.tags.is_none() && self.acl.is_none() && !encrypts
+    }
+
+    /// The same for objects that are written onto themselves: what is not asked for stays, the class too,
+    /// and retention and legal hold where the bucket `may_lock`.
+    #[must_use]
+    pub fn onto_itself(self, may_lock: bool) -> Self {
+        let lock = self.preserve.lock || may_lock;
+        Self { preserve: Preserve { storage_class: true, lock, ..self.preserve }, names_class: true, ..self }
+    }
+
     /// Whether CopyObject needs to know more of the source than the listing says.
     pub(super) fn need_head(&self, object: &Object) -> bool {
         let keep = self.preserve;
@@ -63,7 +88,8 @@ impl Wants {
         let headers = self.headers.clone().or_else(|| (!copies).then(|| of_source(head)));
         let tags = self.tags.clone().or_else(|| (!copies).then(|| read.tags.unwrap_or_default()));
         let class = head.map_or(&object.storage_class, |head| &head.storage_class);
-        let kept_class = class.clone().filter(|_| keep.storage_class);
+        let default = || Some(STANDARD.to_owned()).filter(|_| self.names_class);
+        let kept_class = class.clone().or_else(default).filter(|_| keep.storage_class);
         let kept_encryption = head.filter(|_| keep.sse).map(|head| head.encryption.clone()).unwrap_or_default();
         let lock = head.filter(|_| keep.lock).map(|head| head.lock.clone());
         Attributes {
@@ -128,6 +154,20 @@ mod tests {
         assert!(kept.lock.unwrap().legal_hold);
         let asked = Wants { preserve, storage_class: Some("GLACIER".into()), ..Wants::default() };
         assert_eq!(attributes(&asked, false).storage_class.as_deref(), Some("GLACIER"));
+    }
+
+    #[test]
+    fn what_is_written_onto_itself_keeps_its_class_and_says_it() {
+        let tags = Wants { tags: Some(Vec::new()), ..Wants::default() };
+        assert!(tags.change_something() && !tags.leave_all_but_the_class() && !Wants::default().change_something());
+        let in_place = tags.onto_itself(true);
+        let class = |object: &Object| in_place.attributes(object, Read::default(), true).storage_class.unwrap();
+        assert_eq!(class(&Object::new("k", 1)), "STANDARD");
+        assert_eq!(class(&Object { storage_class: Some("GLACIER".into()), ..Object::new("k", 1) }), "GLACIER");
+        assert!(in_place.preserve.lock);
+        let moved = Wants { storage_class: Some("GLACIER".into()), ..Wants::default() };
+        assert!(moved.change_something() && moved.leave_all_but_the_class());
+        assert_eq!(attributes(&moved.onto_itself(false), true).storage_class.as_deref(), Some("GLACIER"));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Bucket {
     pub(super) reads_checksums: Arc<Negotiated>,
     /// Whether writes may carry checksums.
     pub(super) writes_checksums: Arc<Negotiated>,
+    /// Whether writes may say which object they overwrite.
+    pub(super) guards_overwrites: Arc<Negotiated>,
     /// The key of SSE-C that its objects are, or will be, encrypted with.
     pub(super) customer_key: Option<CustomerKey>,
     /// Whether requests go over TLS, which protects their bodies.
@@ -68,6 +70,11 @@ impl Bucket {
     pub fn asking_restores(self) -> Self {
         let asks = !self.is_directory();
         Self { asks_restores: Arc::new(AtomicBool::new(asks)), ..self }
+    }
+
+    /// Whether its listings tell how far restores are, as far as is known.
+    pub fn tells_restores(&self) -> bool {
+        self.asks_restores.load(Relaxed)
     }
 
     /// The gate that its requests go through.

@@ -1,27 +1,39 @@
-//! Which stores take part in checksums: found out by the first request that carries one.
+//! Which stores take part in checksums, and in conditions: found out by the first request that carries one.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use crate::model::{Checksum, Class, Operation, RequestError};
 
+/// What requests may carry, as users read it.
+pub(super) const CHECKSUMS: &str = "CRC-64 checksums";
+
 /// What one kind of request may ask of a bucket.
-#[derive(Debug, Default)]
-pub(super) struct Negotiated(AtomicU8);
+#[derive(Debug)]
+pub(super) struct Negotiated {
+    /// As users read it.
+    what: &'static str,
+    known: AtomicU8,
+}
 
 impl Negotiated {
     const UNKNOWN: u8 = 0;
     const TAKEN: u8 = 1;
     const REFUSED: u8 = 2;
 
-    /// Sends a request with checksums (`true`), or without where the bucket refuses them. A refusal
-    /// is believed only if the same request without them is answered.
+    /// Nothing is known of `what` yet.
+    pub(super) fn new(what: &'static str) -> Self {
+        Self { what, known: AtomicU8::new(Self::UNKNOWN) }
+    }
+
+    /// Sends a request with it (`true`), or without where the bucket refuses it. A refusal
+    /// is believed only if the same request without it is answered.
     pub(super) async fn call<T, F, R>(&self, mut request: F) -> Result<T, RequestError>
     where
         F: FnMut(bool) -> R,
         R: Future<Output = Result<T, RequestError>>,
     {
-        let known = self.0.load(Relaxed);
+        let known = self.known.load(Relaxed);
         if known == Self::REFUSED {
             return request(false).await;
         }
@@ -29,14 +41,14 @@ impl Negotiated {
         match &answer {
             Ok(_) => {
                 if known == Self::UNKNOWN {
-                    self.0.store(Self::TAKEN, Relaxed);
+                    self.known.store(Self::TAKEN, Relaxed);
                 }
                 answer
             }
             Err(error) if known == Self::UNKNOWN && may_be_refusal(error) => {
                 let Ok(without) = request(false).await else { return answer };
-                tracing::info!(operation = %error.operation, code = error.code, "this store refuses CRC-64 checksums");
-                self.0.store(Self::REFUSED, Relaxed);
+                tracing::info!(operation = %error.operation, code = error.code, "this store refuses {}", self.what);
+                self.known.store(Self::REFUSED, Relaxed);
                 Ok(without)
             }
             Err(_) => answer,

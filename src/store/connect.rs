@@ -12,6 +12,7 @@ use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation,
 use aws_types::service_config::ServiceConfigKey;
 
 use super::buffers::Buffers;
+use super::checksums::{CHECKSUMS, Negotiated};
 use super::credentials::{NoticeExpiry, Provider, Renewed};
 use super::error::chain;
 use super::http::http_client;
@@ -152,8 +153,9 @@ impl End {
             pacer: Arc::clone(pacer),
             encodes_keys: Arc::default(),
             asks_restores: Arc::default(),
-            reads_checksums: Arc::default(),
-            writes_checksums: Arc::default(),
+            reads_checksums: Arc::new(Negotiated::new(CHECKSUMS)),
+            writes_checksums: Arc::new(Negotiated::new(CHECKSUMS)),
+            guards_overwrites: Arc::new(Negotiated::new("conditions on what is overwritten")),
             customer_key: self.config.customer_key.clone(),
             confirms: Arc::default(),
             buffers: self.buffers.clone(),

@@ -6,13 +6,13 @@ use super::attributes::{RequestHeaders, with_headers};
 use super::error::{malformed, translate};
 use super::keys::copy_source;
 use super::put::is_opaque;
-use super::{Attributes, Bucket};
+use super::{Attributes, Bucket, Onto};
 use crate::model::{Checksum, Object, Operation, RequestError, Written};
 use crate::pace::copy_allowance;
 
 impl Bucket {
-    /// Copies `object` of `source` to `dest_key` here; where `only_new`, only if there is nothing;
-    /// where `if_match` is given, only the object with this entity tag.
+    /// Copies `object` of `source` to `dest_key` here, on the condition `onto`; where `if_match` is given,
+    /// only the object with this entity tag.
     /// What `attributes` leave out is copied: headers, metadata and tags. The request goes to this
     /// bucket's region with this bucket's credentials, which must be allowed to read the source.
     ///
@@ -24,7 +24,19 @@ impl Bucket {
         object: &Object,
         dest_key: &str,
         attributes: &Attributes,
-        only_new: bool,
+        onto: Onto<'_>,
+        if_match: Option<&str>,
+    ) -> Result<Written, RequestError> {
+        self.guarded(onto, |onto| self.copy_onto(source, object, dest_key, attributes, onto, if_match)).await
+    }
+
+    async fn copy_onto(
+        &self,
+        source: &Self,
+        object: &Object,
+        dest_key: &str,
+        attributes: &Attributes,
+        onto: Onto<'_>,
         if_match: Option<&str>,
     ) -> Result<Written, RequestError> {
         let copy_source = copy_source(&source.name, &object.key, object.version_id.as_deref());
@@ -35,7 +47,8 @@ impl Bucket {
             let request = self.client.copy_object().bucket(&self.name).key(dest_key).copy_source(&copy_source);
             let request = request
                 .set_copy_source_if_match(if_match.map(str::to_owned))
-                .set_if_none_match(only_new.then(|| "*".to_owned()))
+                .set_if_none_match(onto.if_none_match())
+                .set_if_match(onto.if_match())
                 .set_request_payer(source.payer().or_else(|| self.payer()))
                 .set_expected_bucket_owner(self.expected_owner.clone())
                 .set_expected_source_bucket_owner(source.expected_owner.clone());

@@ -101,7 +101,10 @@ macro_rules! head_of {
             let version_id = answer.version_id().filter(|id| *id != "null").map(str::to_owned);
             let is_kms = answer.server_side_encryption().is_some_and(|sse| sse.as_str().starts_with("aws:kms"));
             let is_whole = answer.checksum_type().is_none_or(|kind| *kind == ChecksumType::FullObject);
-            let until = answer.object_lock_retain_until_date().and_then(|date| date.fmt(Format::DateTime).ok());
+            // A retention that is over cannot be asked for anew.
+            let now = jiff::Timestamp::now().as_second();
+            let until = answer.object_lock_retain_until_date().filter(|until| until.secs() > now);
+            let until = until.and_then(|date| date.fmt(Format::DateTime).ok());
             Ok(Head {
                 revision: Revision {
                     size: size.ok_or_else(|| malformed("Content-Length"))?,

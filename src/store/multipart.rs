@@ -16,7 +16,7 @@ use super::checksums::compare;
 use super::error::{malformed, translate};
 use super::keys::copy_source;
 use super::put::is_opaque;
-use super::{Attributes, Bucket};
+use super::{Attributes, Bucket, Onto};
 use crate::model::{Checksum, Class, Operation, RequestError, Revision, Upload, UploadedPart, Written};
 use crate::pace::{copy_allowance, transfer_allowance};
 
@@ -189,7 +189,7 @@ impl Bucket {
         .await
     }
 
-    /// Makes the parts of `upload` the object `key`; where `only_new`, only if there is nothing.
+    /// Makes the parts of `upload` the object `key`, on the condition `onto`.
     /// `checksum` is that of the whole, if it is known.
     ///
     /// # Errors
@@ -199,7 +199,17 @@ impl Bucket {
         key: &str,
         upload: &Upload,
         checksum: Option<Checksum>,
-        only_new: bool,
+        onto: Onto<'_>,
+    ) -> Result<Written, RequestError> {
+        self.guarded(onto, |onto| self.complete_onto(key, upload, checksum, onto)).await
+    }
+
+    async fn complete_onto(
+        &self,
+        key: &str,
+        upload: &Upload,
+        checksum: Option<Checksum>,
+        onto: Onto<'_>,
     ) -> Result<Written, RequestError> {
         let operation = Operation::CompleteMultipartUpload;
         let checksum = checksum.filter(|_| upload.checksums);
@@ -219,7 +229,8 @@ impl Bucket {
                 .set_checksum_crc64_nvme(checksum.map(|checksum| checksum.to_string()))
                 .set_checksum_type(checksum.map(|_| ChecksumType::FullObject))
                 .set_mpu_object_size(size)
-                .set_if_none_match(only_new.then(|| "*".to_owned()))
+                .set_if_none_match(onto.if_none_match())
+                .set_if_match(onto.if_match())
                 .set_request_payer(self.payer())
                 .set_expected_bucket_owner(self.expected_owner.clone())
                 .customize()

@@ -89,6 +89,19 @@ impl Grants {
         });
     }
 
+    /// Asking a bucket whether it keeps versions.
+    pub(super) fn ask_versions(&mut self, party: &Party, bucket: &str) {
+        self.add(Grant {
+            who: Side::Dest,
+            on: Side::Dest,
+            bucket: Some(bucket.to_owned()),
+            sid: "AskForVersions",
+            actions: BTreeSet::from(["s3:GetBucketVersioning"]),
+            resources: BTreeSet::from([bucket_arn(&party.partition, bucket)]),
+            condition: Condition::new(),
+        });
+    }
+
     /// One document of these, `to` a principal where it is attached to a bucket or key.
     pub(super) fn policy<'a>(grants: impl IntoIterator<Item = &'a Grant>, to: Option<&Principal>) -> Option<Policy> {
         let mut merged = Self::default();

@@ -218,6 +218,9 @@ impl CopyNeeds {
         if self.looks_first && !self.dry_run {
             grants.list(Side::Dest, Side::Dest, &self.dest, bucket, listed(&self.to));
         }
+        if mapping.is_in_place() {
+            grants.ask_versions(&self.dest, bucket);
+        }
         let mut actions = Vec::new();
         if !self.dry_run || self.keep.same {
             actions.push("s3:GetObject");

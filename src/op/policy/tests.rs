@@ -1,7 +1,7 @@
 //! Policies, told line by line.
 
 use super::*;
-use crate::model::{Statement, map_sources};
+use crate::model::{Statement, map_changes};
 use crate::op::Preserve;
 use crate::store::Encryption;
 
@@ -17,7 +17,7 @@ fn copy(sources: &[&str], dest: &str) -> CopyNeeds {
     let sources: Vec<_> = sources.iter().map(|text| location(text)).collect();
     let dest = location(dest);
     CopyNeeds {
-        mappings: map_sources(&sources, &dest, true).unwrap(),
+        mappings: map_changes(&sources, &dest, true).unwrap(),
         sources,
         to: dest,
         way: Way::Server,
@@ -73,6 +73,28 @@ fn a_plain_copy_reads_here_and_writes_there() {
             "WriteDestination: AbortMultipartUpload GetObject ListMultipartUploadParts PutObject PutObjectTagging \
              on xyz/y/*",
         ]
+    );
+}
+
+#[test]
+fn a_change_in_place_asks_whether_there_are_versions() {
+    let needs = CopyNeeds { looks_first: false, ..copy(&["s3://abc/x/"], "s3://abc/x/") };
+    let policy = one(allow_copy(&needs));
+    assert_eq!(
+        lines(&policy),
+        [
+            "ListSource: ListBucket on abc if x/*",
+            "ReadSource: GetObject GetObjectTagging on abc/x/*",
+            "AskForVersions: GetBucketVersioning on abc",
+            "FindUploads: ListBucketMultipartUploads on abc",
+            "WriteDestination: AbortMultipartUpload GetObject ListMultipartUploadParts PutObject PutObjectTagging \
+             on abc/x/*",
+        ]
+    );
+    let wants = Wants::default().onto_itself(true);
+    let versions = one(allow_copy(&CopyNeeds { wants, ..needs }));
+    assert!(
+        actions(&versions).contains("s3:PutObjectRetention") && actions(&versions).contains("s3:GetObjectLegalHold")
     );
 }
 
