@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use clap::{Args, ValueEnum};
 
@@ -13,7 +13,9 @@ use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::frame::{self, finished};
 use super::machine::fit_open_files;
+use super::plan::{Planning, Said};
 use super::policy::{Needed, Reached};
+use super::prices::PriceArgs;
 use super::tell::tell;
 use super::unattended::{Unattended, UnattendedArgs};
 use super::written::{KeepArgs, PartArgs, WriteArgs};
@@ -102,6 +104,8 @@ pub(super) struct CopyArgs {
     #[command(flatten)]
     checkpoint: CheckpointArgs,
     #[command(flatten)]
+    prices: PriceArgs,
+    #[command(flatten)]
     unattended: UnattendedArgs,
     #[command(flatten)]
     shown: ShownArgs,
@@ -119,6 +123,11 @@ impl CopyArgs {
             ViaArg::Server => Via::Server,
             ViaArg::Client => Via::Client,
         }
+    }
+
+    /// Whether it is said that objects may be overwritten, if there are any.
+    fn looks_first(&self) -> bool {
+        !self.shown.quiet && !self.keep.keep().looks_beside()
     }
 
     /// The policies that it needs.
@@ -139,7 +148,7 @@ impl CopyArgs {
             keep: self.keep.keep(),
             of_version: self.version_id.is_some(),
             dry_run: self.dry_run,
-            looks_first: !self.shown.quiet && !self.keep.keep().looks_beside(),
+            looks_first: self.looks_first(),
             resumes: !self.checkpoint.place.no_checkpoint,
             one_identity: !self.ends.source_has_own_credentials() && same_store(from, to),
             to: dest,
@@ -190,10 +199,12 @@ impl CopyArgs {
 
 /// Runs the verb. `typed` is the command line as it was typed, for the hints.
 pub(super) fn run(args: &CopyArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
-    let work = async |(job, op): (Job, Copy)| {
+    let work = async |(job, op, planning): (Job, Copy, Planning)| {
         if args.dry_run {
-            let mut finished = job.run(DryRun(op)).await;
-            finished.summary.dry_run = true;
+            let (op, plan) = DryRun::new(op);
+            let mut finished = job.run(op).await;
+            let plan = std::mem::take(&mut *plan.lock().unwrap_or_else(PoisonError::into_inner));
+            planning.finish(plan, &mut finished);
             return finished;
         }
         job.run(op).await
@@ -219,12 +230,13 @@ async fn prepare(
     unattended: &Unattended,
     stop: &Stop,
     terminal: &Terminal,
-) -> Result<(Job, Copy), Error> {
+) -> Result<(Job, Copy, Planning), Error> {
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let dest = parse(&args.dest)?;
     let choice = args.chosen.filter()?;
     let wants = args.written.wants()?;
+    let priced = args.prices.read()?;
     check_version(args, &locations)?;
     if args.ends.are_alike() {
         // What cannot be meant is said before anything is asked.
@@ -234,7 +246,9 @@ async fn prepare(
     let place = if args.dry_run { Place::Nowhere } else { args.checkpoint.place.place()? };
     let concurrency = fit_open_files(args.speed.at_once.concurrency);
     let (source_end, dest_end) = args.ends.load(args.written.customer_keys()?).await?;
-    let mappings = map_sources(&locations, &dest, same_store(side(&source_end), side(&dest_end)))?;
+    let one_store = same_store(side(&source_end), side(&dest_end));
+    let mappings = map_sources(&locations, &dest, one_store)?;
+    let prices = priced.of_stores(source_end.endpoint().is_none() && dest_end.endpoint().is_none())?;
     let identity = args.identity(&locations, &dest, (&source_end, &dest_end));
     [&source_end, &dest_end].into_iter().for_each(|end| end.name_job(&identity.short_name()));
     unattended.name_job(identity.short_name());
@@ -248,7 +262,7 @@ async fn prepare(
         version_id: args.version_id.as_deref(),
         looks_beside: args.keep.keep().looks_beside(),
     };
-    let Opened { mut sources, copies, dest: dest_bucket } = open.all(locations, mappings, &dest).await?;
+    let Opened { mut sources, copies, dest: dest_bucket } = open.all(locations.clone(), mappings, &dest).await?;
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     let failures_path = if args.dry_run { None } else { args.checkpoint.failures_path(checkpoint.as_deref())? };
@@ -260,10 +274,11 @@ async fn prepare(
         // As of the job's first start, so that a resumed job chooses the same objects.
         source.filter = choice.resolve(claim.started_at(), &source.location)?.map(Arc::new);
     }
+    let looks_first = args.looks_first();
     if !claim.is_resumed() {
         check_objects(&sources).await?;
-        if !args.dry_run && !args.shown.quiet {
-            say_overwrites(args, &dest_bucket, &dest, terminal).await;
+        if !args.dry_run && looks_first {
+            say_overwrites(&dest_bucket, &dest, terminal).await;
         }
     }
     let settings = CopySettings {
@@ -274,9 +289,23 @@ async fn prepare(
         threshold: args.parts.multipart_threshold,
         part_size: args.parts.part_size,
         receipts: receipt_path.is_some(),
+        prices: prices.clone(),
         since: claim.started_at(),
         unfinished: claim.unfinished(),
     };
+    let planning = Planning::new(Said {
+        sources: &locations,
+        dest: &dest,
+        one_store,
+        choice: &choice,
+        settings: &settings,
+        regions: sources.iter().map(|source| &source.bucket).chain([&dest_bucket]).map(region_of).collect(),
+        speed: &args.speed,
+        max_cost: priced.max_cost,
+        looks_first,
+    });
+    // A dry run has its price in the plan.
+    let meter = priced.meter(prices.filter(|_| !args.dry_run), settings.wants.storage_class.as_deref());
     let op = Copy::new(copies, dest_bucket, ByteBudget::new(args.speed.memory), settings, concurrency);
     for item in claim.abandoned() {
         op.abandon(item).await;
@@ -301,7 +330,12 @@ async fn prepare(
     let max_failures = args.checkpoint.max_failures;
     let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
     let stop = stop.clone();
-    Ok((Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
+    let job = Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, meter, stop };
+    Ok((job, op, planning))
+}
+
+fn region_of(bucket: &Bucket) -> String {
+    bucket.region().to_owned()
 }
 
 fn check_version(args: &CopyArgs, sources: &[Location]) -> Result<(), Error> {
@@ -328,10 +362,7 @@ fn check_receipt(receipt: Option<&Path>, failures: Option<&Path>, checkpoint: Op
 
 /// Says that objects may be overwritten, where the destination is not empty. One that may not be
 /// listed is left to the run.
-async fn say_overwrites(args: &CopyArgs, bucket: &Bucket, dest: &Location, terminal: &Terminal) {
-    if args.keep.keep() != Default::default() {
-        return;
-    }
+async fn say_overwrites(bucket: &Bucket, dest: &Location, terminal: &Terminal) {
     let request = PageRequest { prefix: dest.path(), max_keys: Some(1), ..PageRequest::default() };
     let found = match &dest.target {
         Target::Prefix(_) | Target::Pattern(_) => {

@@ -15,12 +15,12 @@ use super::breaker::{Breaker, Broken};
 use super::feed::{Feed, Heard};
 use super::ready::Ready;
 use super::sync::Syncer;
-use super::{Job, Limits, unlistable};
+use super::{Job, Limits, Meter, unlistable};
 use crate::journal::{Ending, Journal, Ticket};
-use crate::model::{Class, Error, Item, Outcome, Position, Tally};
+use crate::model::{Class, Error, Item, Money, Outcome, Position, Requests, Tally};
 use crate::op::{Op, Step, Steps, Told};
 use crate::pace::Pacer;
-use crate::report::{FailuresFile, Progress, ReceiptFile, Report};
+use crate::report::{FailuresFile, PricedBy, Progress, ReceiptFile, Report};
 use crate::source::{Order, Yield};
 
 /// How often outcomes are written to the checkpoint: with the time after which an item is parked,
@@ -68,6 +68,9 @@ pub(super) struct Dispatcher<O> {
     breaker: Breaker,
     /// Whether more objects failed than may.
     too_many: bool,
+    meter: Meter,
+    /// Whether the job has cost what it may.
+    too_dear: bool,
     open: JoinSet<Ended>,
     /// Items that an earlier run left open or closed, and that the sources may yield.
     known: HashSet<(u32, Position)>,
@@ -80,6 +83,8 @@ pub(super) struct Dispatcher<O> {
 
 impl<O: Op> Dispatcher<O> {
     pub(super) fn new(op: O, job: Job) -> Self {
+        let mut meter = job.meter;
+        meter.resume(job.journal.resumed().map_or(Money::ZERO, |tally| tally.spent));
         Self {
             op: Arc::new(op),
             feed: Feed::new(job.sources, job.limits.list_concurrency, Order::Largest),
@@ -97,6 +102,8 @@ impl<O: Op> Dispatcher<O> {
             ready: Ready::default(),
             breaker: Breaker::new(job.limits.max_failures),
             too_many: false,
+            meter,
+            too_dear: false,
             open: JoinSet::new(),
             known: HashSet::new(),
             in_parts: HashMap::new(),
@@ -117,6 +124,7 @@ impl<O: Op> Dispatcher<O> {
             (self.journal.plan(self.feed.whole())?, Vec::new())
         };
         self.show_failures_so_far()?;
+        self.look_at_cost();
         self.pass(ranges, reopened).await?;
         while let Some(range) = self.journal.failures_to_retry().filter(|_| !self.stop.is_cancelled()) {
             self.retried = true;
@@ -235,6 +243,11 @@ impl<O: Op> Dispatcher<O> {
             Ok(ended) => ended,
             Err(error) => return self.fail(Error::Internal(format!("an object's task ended badly: {error}"))),
         };
+        if let Outcome::Done(done) = &mut outcome
+            && let Some(spent) = &mut done.spent
+        {
+            spent.money = self.meter.ended(spent, &requests(&self.pacer));
+        }
         self.counts.tally.count(&outcome);
         if !self.in_parts.is_empty() {
             self.in_parts.remove(&(item.source, item.position()));
@@ -268,6 +281,7 @@ impl<O: Op> Dispatcher<O> {
             Outcome::Skipped(_) => {}
         }
         self.keep(|this| this.journal.finish(ticket, &item, outcome));
+        self.look_at_cost();
     }
 
     fn on_step(&mut self, told: Told) {
@@ -303,6 +317,7 @@ impl<O: Op> Dispatcher<O> {
         if !self.stop.is_cancelled() {
             self.feed.cut()?;
         }
+        self.look_at_cost();
         self.keep(|this| this.flush(Some(Instant::now())));
         match self.syncer.is_due() {
             Ok(true) => {
@@ -317,6 +332,14 @@ impl<O: Op> Dispatcher<O> {
         Ok(())
     }
 
+    /// Ends the run where it has cost what it may.
+    fn look_at_cost(&mut self) {
+        if !self.too_dear && self.meter.is_spent(&requests(&self.pacer)) {
+            self.too_dear = true;
+            self.stop.cancel();
+        }
+    }
+
     fn show(&mut self) {
         let tally = &self.counts.tally;
         self.report.progress(&Progress {
@@ -328,6 +351,7 @@ impl<O: Op> Dispatcher<O> {
             bytes: self.in_parts.values().fold(tally.bytes, |sum, bytes| sum.saturating_add(*bytes)),
             in_flight: self.pacer.stats().in_flight(),
             resumed: self.resumed,
+            estimated_cost_usd: self.spent(),
             draining: self.stop.is_cancelled(),
         });
     }
@@ -398,6 +422,21 @@ impl<O: Op> Dispatcher<O> {
         self.too_many
     }
 
+    /// Whether it ended because it has cost what it may.
+    pub(super) fn is_too_dear(&self) -> bool {
+        self.too_dear
+    }
+
+    /// What the job has cost, where there are prices.
+    pub(super) fn spent(&self) -> Option<Money> {
+        self.meter.spent(&requests(&self.pacer))
+    }
+
+    /// The prices.
+    pub(super) fn priced(&self) -> Option<PricedBy> {
+        self.meter.prices().map(PricedBy::from)
+    }
+
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -423,4 +462,9 @@ impl<O: Op> Dispatcher<O> {
     pub(super) fn failures_path(&self) -> Option<PathBuf> {
         self.failures.path().and_then(|path| std::path::absolute(path).ok())
     }
+}
+
+/// What was sent so far.
+fn requests(pacer: &Pacer) -> Requests {
+    Requests::counted(|operation| pacer.stats().requests(operation))
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Failure, Position, Receipt, RequestError, RestoreStatus, Upload};
+use super::{Evidence, Failure, Position, Receipt, RequestError, RestoreStatus, Spent, Upload};
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +132,8 @@ pub struct Done {
     pub evidence: Option<Evidence>,
     /// Whether its tags could not be read, and are missing from the copy.
     pub lacks_tags: bool,
+    /// What it cost, where prices are known.
+    pub spent: Option<Box<Spent>>,
     /// Its line in the receipt, where one is kept.
     pub receipt: Option<Box<Receipt>>,
 }

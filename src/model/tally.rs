@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Outcome, Skip};
+use super::{Evidence, Money, Outcome, Skip};
 
 /// How many objects met which end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Tally {
     /// Objects that failed.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed: u64,
+    /// What all this is estimated to have cost.
+    #[serde(skip_serializing_if = "Money::is_zero")]
+    pub spent: Money,
     /// Objects that were copied, by why that is known to be right. Of this run only: not recorded.
     #[serde(skip)]
     pub verified: BTreeMap<Evidence, u64>,
@@ -43,6 +46,7 @@ impl Tally {
                 self.done += 1;
                 self.bytes = self.bytes.saturating_add(done.bytes);
                 self.lacking_tags += u64::from(done.lacks_tags);
+                self.spent += done.spent.as_ref().map(|spent| spent.money).unwrap_or_default();
                 if let Some(evidence) = done.evidence {
                     *self.verified.entry(evidence).or_default() += 1;
                 }
@@ -58,6 +62,7 @@ impl Tally {
         self.done = self.done.saturating_add(other.done);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.failed = self.failed.saturating_add(other.failed);
+        self.spent += other.spent;
         for (reason, n) in &other.skipped {
             let sum = self.skipped.entry(*reason).or_default();
             *sum = sum.saturating_add(*n);

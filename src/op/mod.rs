@@ -5,6 +5,7 @@ mod copy;
 mod dry_run;
 mod evidence;
 mod existing;
+mod expected;
 mod fallback;
 mod left_alone;
 mod multipart;
