@@ -74,7 +74,9 @@ impl Planning {
         }
         let rule = self.rule(&plan, prices);
         let (bytes, total) = (plan.bytes_through_client(), plan.cost.map(|cost| cost.total()));
-        let is_read_apart = plan.copies.keys().any(|kind| kind.way != Made::CopyObject);
+        let is_made = |made: &[Made]| plan.copies.keys().any(|kind| made.contains(&kind.way));
+        let in_parts = is_made(&[Made::UploadPartCopy, Made::UploadPart]);
+        let is_read_apart = in_parts || is_made(&[Made::PutObject]);
         let mut report = PlanReport::new(plan, prices, self.rate);
         if let Some((rule, cost)) = rule {
             report.offer(rule, cost);
@@ -82,6 +84,9 @@ impl Planning {
         let wants = &self.settings.wants;
         if is_read_apart && wants.tags.is_none() && !wants.tags_required {
             report.note("objects with tags take one GetObjectTagging more: a listing does not tell which");
+        }
+        if in_parts {
+            report.note("objects in parts take one HeadObject more where there is no checksum of the whole to compare");
         }
         match prices {
             None => report.note("no price: the store is not AWS, and --prices FILE tells none of it"),
