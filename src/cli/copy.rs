@@ -43,6 +43,7 @@ Examples:
   s3bulk copy 's3://logs/2025/**.gz' s3://archive/logs/2025/
   s3bulk copy --include '*.csv' --exclude 'tmp/*' --older-than 7d s3://a/ s3://b/
   s3bulk copy --dry-run s3://logs/ s3://archive/
+  s3bulk copy --storage-class DEEP_ARCHIVE --max-cost 50 s3://logs/ s3://archive/
   s3bulk copy --source-profile old --dest-endpoint-url https://minio.example s3://a/ s3://b/
   s3bulk copy --retry-failed s3://logs/2025/ s3://archive/logs/2025/
 
@@ -75,7 +76,7 @@ pub(super) struct CopyArgs {
     /// Which way the bytes go; auto: within the store where it can
     #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
     via: ViaArg,
-    /// List, and say what would be done; write nothing
+    /// List, and say what would be done, in how many requests and for how much; write nothing
     #[arg(long)]
     dry_run: bool,
     /// A listed object that is gone when its turn comes is a failure, not a skip

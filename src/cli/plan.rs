@@ -83,7 +83,9 @@ impl Planning {
         }
         let wants = &self.settings.wants;
         if is_read_apart && wants.tags.is_none() && !wants.tags_required {
-            report.note("objects with tags take one GetObjectTagging more: a listing does not tell which");
+            report.note(
+                "objects with tags take one GetObjectTagging more, but by CopyObject: a listing does not tell which",
+            );
         }
         if in_parts {
             report.note("objects in parts take one HeadObject more where there is no checksum of the whole to compare");

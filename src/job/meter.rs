@@ -124,6 +124,23 @@ mod tests {
         assert!(meter.spent(&sent(0, 0)) == Some(money("0.0099")));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_recorded_adds_up_to_what_is_spent(
+            steps in proptest::collection::vec((0..5u64, 0..3u64, 0..200_000_000u64), 1..50),
+        ) {
+            let (mut meter, mut all, mut before, mut recorded) = (meter(None), sent(0, 0), Money::ZERO, Money::ZERO);
+            for (copies, lists, price) in steps {
+                all.add_all(&sent(lists, copies));
+                let of_it = Spent { money: Money::dollars(price).times(1, 1_000_000_000_000), requests: sent(0, copies) };
+                recorded += meter.ended(&of_it, &all);
+                let now = meter.spent(&all).unwrap();
+                proptest::prop_assert!(now >= before && recorded == now);
+                before = now;
+            }
+        }
+    }
+
     #[test]
     fn without_prices_nothing_is_said() {
         let mut meter = Meter::new(None, None, Some(money("0.01")));

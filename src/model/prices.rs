@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Money, Operation, Requests, STANDARD, Tier};
+use super::{Cost, Money, Operation, Requests, STANDARD, Tier, is_archive_class};
 
 /// The figures that are built in: those of us-east-1, of the first tier of each price, so that large
 /// amounts are estimated a little high. As of the date in the file.
@@ -253,21 +253,23 @@ impl Prices {
         Some(self.classes.get(class)?.transition_1000?.a_thousand(objects))
     }
 
-    /// The request to restore one object, what is asked for its bytes, and its readable copy for `days`,
-    /// which costs what STANDARD does. (`INTELLIGENT_TIERING` makes none: the object itself moves.)
-    /// `None` where the table has no such restore.
-    pub fn restore(&self, class: &str, tier: Tier, days: u64, size: u64) -> Option<super::Cost> {
+    /// The restore of one object of `size` bytes: see [`Prices::restores`].
+    pub fn restore(&self, class: &str, tier: Tier, days: u64, size: u64) -> Option<Cost> {
+        self.restores(class, tier, days, (1, size))
+    }
+
+    /// The restore of so many (objects, bytes) of a class: the requests, what is asked for the bytes, and
+    /// the readable copies for `days`, which cost what STANDARD does. (`INTELLIGENT_TIERING` makes none: the
+    /// object itself moves.) `None` where the table has no such restore.
+    pub fn restores(&self, class: &str, tier: Tier, days: u64, (objects, bytes): (u64, u64)) -> Option<Cost> {
         let price = self.classes.get(class)?.restore.get(&tier)?;
-        let copy = if super::is_archive_class(Some(class)) {
-            self.of(STANDARD, |class| class.storage_gb_month.a_gb(size)).times(days.into(), MONTH.into())
-        } else {
-            Money::ZERO
-        };
-        Some(super::Cost {
-            requests: price.request_1000.a_thousand(1),
-            retrieval: price.gb.a_gb(size),
-            restored_copies: copy,
-            ..super::Cost::default()
+        let month = self.of(STANDARD, |class| class.storage_gb_month.a_gb(bytes));
+        let days = if is_archive_class(Some(class)) { days } else { 0 };
+        Some(Cost {
+            requests: price.request_1000.a_thousand(objects),
+            retrieval: price.gb.a_gb(bytes),
+            restored_copies: month.times(days.into(), MONTH.into()),
+            ..Cost::default()
         })
     }
 }
@@ -389,5 +391,7 @@ mod tests {
         let days = |class, days| prices.restore(class, Tier::Bulk, days, GB).unwrap().restored_copies;
         assert_eq!((days("GLACIER", 30), days("GLACIER", 3)), (money("0.023"), money("0.0023")));
         assert_eq!(days("INTELLIGENT_TIERING", 30), Money::ZERO);
+        let many = prices.restores("DEEP_ARCHIVE", Tier::Bulk, 30, (1_000_000, 1_000 * GB)).unwrap();
+        assert_eq!(many.total(), Money::dollars(25) + money("2.5") + Money::dollars(23));
     }
 }

@@ -84,3 +84,25 @@ impl Tally {
         self.settled().saturating_add(self.failed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Done, Spent};
+
+    #[test]
+    fn what_was_spent_is_recorded_to_the_last_digit() {
+        let money: Money = "0.000005012345".parse().unwrap();
+        let spent = Some(Box::new(Spent { money, ..Spent::default() }));
+        let mut tally = Tally::default();
+        tally.count(&Outcome::Done(Done { bytes: 7, spent, ..Done::default() }));
+        let written = serde_json::to_string(&tally).unwrap();
+        assert_eq!(written, r#"{"done":1,"bytes":7,"spent":"0.000005012345"}"#);
+        let mut read: Tally = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, tally);
+        read.add(&tally);
+        assert_eq!(read.spent, money + money);
+        // As earlier versions wrote it.
+        assert_eq!(serde_json::from_str::<Tally>(r#"{"done":1}"#).unwrap().spent, Money::ZERO);
+    }
+}

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount, HumanDuration};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, HumanFloatCount};
 use serde::Serialize;
 
-use crate::model::{Cost, Lifecycle, Made, Money, Plan, PlannedKind, PlannedSum, Prices, Requests, escape_key};
+use crate::model::{
+    Cost, Lifecycle, Made, Money, Plan, PlannedKind, PlannedSum, Prices, Requests, escape_key, is_archive_class,
+};
 
 /// Whose prices an estimate is made with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -110,6 +112,7 @@ impl PlanReport {
             notes: Vec::new(),
             copies: plan.copies.into_iter().map(|(kind, sum)| Copies { kind, sum }).collect(),
         };
+        report.note_archived();
         report.note_classes(prices);
         report
     }
@@ -125,6 +128,16 @@ impl PlanReport {
         let is_dearer = ours.zip(cost).is_some_and(|(ours, theirs)| theirs >= ours);
         if !is_dearer {
             self.lifecycle = Some(Cheaper { configuration, estimated_cost_usd: cost });
+        }
+    }
+
+    /// Says what no copy can read as it is.
+    fn note_archived(&mut self) {
+        let archived = self.copies.iter().filter(|copies| is_archive_class(Some(&copies.kind.storage_class)));
+        let archived = archived.fold(0_u64, |sum, copies| sum.saturating_add(copies.sum.objects));
+        if archived > 0 {
+            let archived = HumanCount(archived);
+            self.note(format!("{archived} objects are archived: they can be copied only while they are restored"));
         }
     }
 
@@ -168,7 +181,7 @@ impl PlanReport {
         let requests: Vec<String> =
             self.requests.iter().map(|(name, count)| format!("{name} {}", HumanCount(count))).collect();
         lines.push(format!("  requests: {}", requests.join(", ")));
-        let rate = self.at.requests_per_second;
+        let rate = HumanFloatCount(self.at.requests_per_second);
         let (assumed, bytes) = (
             if self.at.assumed { " (a guess: --max-rps and --bandwidth tell another)" } else { "" },
             self.at.bytes_per_second.map(|rate| format!(" and {}/s", HumanBytes(rate))).unwrap_or_default(),
@@ -252,6 +265,20 @@ mod tests {
                     .to_owned(),
                 "  note: DEEP_ARCHIVE is billed for at least 180 days".to_owned(),
             ]
+        );
+    }
+
+    #[test]
+    fn what_has_to_be_restored_first_is_said() {
+        let mut plan = plan();
+        assert!(!PlanReport::new(plan.clone(), None, RATE).text().join("\n").contains("restored"));
+        let archived =
+            PlannedKind { way: Made::CopyObject, storage_class: "GLACIER".into(), to_class: "STANDARD".into() };
+        plan.copies.insert(archived, PlannedSum { objects: 7, ..PlannedSum::default() });
+        let text = PlanReport::new(plan, None, RATE).text().join("\n");
+        assert!(
+            text.contains("note: 7 objects are archived: they can be copied only while they are restored"),
+            "{text}"
         );
     }
 
