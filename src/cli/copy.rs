@@ -76,7 +76,7 @@ pub(super) struct CopyArgs {
     /// Which way the bytes go; auto: within the store where it can
     #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
     via: ViaArg,
-    /// List, and say what would be done, in how many requests and for how much; write nothing
+    /// List, and say what would be done, by which requests and for how much; write nothing
     #[arg(long)]
     dry_run: bool,
     /// A listed object that is gone when its turn comes is a failure, not a skip

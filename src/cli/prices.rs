@@ -14,7 +14,7 @@ pub(super) struct PriceArgs {
     /// Table of prices, JSON [default: figures of AWS that are built in, for estimates]
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// End the run, to be resumed, once the job has cost about this many dollars, as 5 or 0.50
+    /// End the run, to be resumed, once the job has cost about AMOUNT dollars, as 5 or 0.50
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     max_cost: Option<Money>,
 }

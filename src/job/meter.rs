@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::model::{Money, Prices, Requests, STANDARD, Spent};
 
 /// Adds up what is spent: what the items that are done have cost, and the requests that belong to none of
-/// them (listings, and all that was sent again or for nothing).
+/// them (listings, and all that was sent again or for nothing). These are recorded with the next item that
+/// is done: what a killed run sent after its last is not known to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
     prices: Option<Arc<Prices>>,
