@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use clap::{Args, ValueEnum};
 
@@ -14,7 +14,9 @@ use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::frame::{self, finished};
 use super::machine::fit_open_files;
+use super::plan::{Planning, Said};
 use super::policy::{Needed, Reached};
+use super::prices::PriceArgs;
 use super::tell::tell;
 use super::unattended::{Unattended, UnattendedArgs};
 use super::written::{KeepArgs, PartArgs, WriteArgs};
@@ -42,6 +44,7 @@ Examples:
   s3bulk copy 's3://logs/2025/**.gz' s3://archive/logs/2025/
   s3bulk copy --include '*.csv' --exclude 'tmp/*' --older-than 7d s3://a/ s3://b/
   s3bulk copy --dry-run s3://logs/ s3://archive/
+  s3bulk copy --storage-class DEEP_ARCHIVE --max-cost 50 s3://logs/ s3://archive/
   s3bulk copy --source-profile old --dest-endpoint-url https://minio.example s3://a/ s3://b/
   s3bulk copy --storage-class DEEP_ARCHIVE --older-than 30d s3://logs/ s3://logs/
   s3bulk copy --retry-failed s3://logs/2025/ s3://archive/logs/2025/
@@ -75,7 +78,7 @@ pub(super) struct CopyArgs {
     /// Which way the bytes go; auto: within the store where it can
     #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
     via: ViaArg,
-    /// List, and say what would be done; write nothing
+    /// List, and say what would be done, by which requests and for how much; write nothing
     #[arg(long)]
     dry_run: bool,
     /// A listed object that is gone when its turn comes is a failure, not a skip
@@ -106,6 +109,8 @@ pub(super) struct CopyArgs {
     #[command(flatten)]
     checkpoint: CheckpointArgs,
     #[command(flatten)]
+    prices: PriceArgs,
+    #[command(flatten)]
     unattended: UnattendedArgs,
     #[command(flatten)]
     shown: ShownArgs,
@@ -135,6 +140,11 @@ impl CopyArgs {
         Asked { via: self.via(), keep: self.keep.keep(), version_id: self.version_id.as_deref(), rekeys }
     }
 
+    /// Whether it is said that objects may be overwritten, if there are any.
+    fn looks_first(&self) -> bool {
+        !self.shown.quiet && !self.keep.keep().looks_beside()
+    }
+
     /// The policies that it needs.
     pub(super) async fn needed(&self) -> Result<Needed, Error> {
         let parse = |text: &String| Location::parse(text, self.no_glob).map_err(Error::Usage);
@@ -161,7 +171,7 @@ impl CopyArgs {
             keep: self.keep.keep(),
             of_version: self.version_id.is_some(),
             dry_run: self.dry_run,
-            looks_first: !in_place && !self.shown.quiet && !self.keep.keep().looks_beside(),
+            looks_first: !in_place && self.looks_first(),
             resumes: !self.checkpoint.place.no_checkpoint,
             one_identity: !self.ends.source_has_own_credentials() && same_store(from, to),
             to: dest,
@@ -213,10 +223,12 @@ impl CopyArgs {
 
 /// Runs the verb. `typed` is the command line as it was typed, for the hints.
 pub(super) fn run(args: &CopyArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
-    let work = async |(job, op): (Job, Copy)| {
+    let work = async |(job, op, planning): (Job, Copy, Planning)| {
         if args.dry_run {
-            let mut finished = job.run(DryRun(op)).await;
-            finished.summary.dry_run = true;
+            let (op, plan) = DryRun::new(op);
+            let mut finished = job.run(op).await;
+            let plan = std::mem::take(&mut *plan.lock().unwrap_or_else(PoisonError::into_inner));
+            planning.finish(plan, &mut finished);
             return finished;
         }
         job.run(op).await
@@ -242,12 +254,13 @@ async fn prepare(
     unattended: &Unattended,
     stop: &Stop,
     terminal: &Terminal,
-) -> Result<(Job, Copy), Error> {
+) -> Result<(Job, Copy, Planning), Error> {
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let dest = parse(&args.dest)?;
     let choice = args.chosen.filter()?;
     let mut wants = args.written.wants()?;
+    let priced = args.prices.read()?;
     check_version(args, &locations)?;
     let keys = args.written.customer_keys()?;
     let rekeys = args.rekeys(&keys);
@@ -261,9 +274,10 @@ async fn prepare(
     let place = if args.dry_run { Place::Nowhere } else { args.checkpoint.place.place()? };
     let concurrency = fit_open_files(args.speed.at_once.concurrency);
     let (source_end, dest_end) = args.ends.load(keys).await?;
-    let same_store = same_store(side(&source_end), side(&dest_end));
-    let mappings = map_copies(&locations, &dest, same_store, changes)?;
+    let one_store = same_store(side(&source_end), side(&dest_end));
+    let mappings = map_copies(&locations, &dest, one_store, changes)?;
     let in_place = in_place(&mappings)?;
+    let prices = priced.of_stores(source_end.endpoint().is_none() && dest_end.endpoint().is_none())?;
     let identity = args.identity(&locations, &dest, (&source_end, &dest_end));
     [&source_end, &dest_end].into_iter().for_each(|end| end.name_job(&identity.short_name()));
     unattended.name_job(identity.short_name());
@@ -277,7 +291,7 @@ async fn prepare(
         version_id: args.version_id.as_deref(),
         looks_beside: args.keep.keep().looks_beside(),
     };
-    let Opened { mut sources, copies, dest: dest_bucket } = open.all(locations, mappings, &dest).await?;
+    let Opened { mut sources, copies, dest: dest_bucket } = open.all(locations.clone(), mappings, &dest).await?;
 
     if in_place.is_some() {
         wants = args.archive.onto_itself(wants, &dest_bucket).await?;
@@ -293,10 +307,11 @@ async fn prepare(
         // As of the job's first start, so that a resumed job chooses the same objects.
         source.filter = choice.resolve(claim.started_at(), &source.location)?.map(Arc::new);
     }
+    let looks_first = args.looks_first();
     if !claim.is_resumed() {
         check_objects(&sources).await?;
-        if in_place.is_none() && !args.dry_run && !args.shown.quiet {
-            say_overwrites(args, &dest_bucket, &dest, terminal).await;
+        if in_place.is_none() && !args.dry_run && looks_first {
+            say_overwrites(&dest_bucket, &dest, terminal).await;
         }
     }
     let settings = CopySettings {
@@ -309,9 +324,23 @@ async fn prepare(
         threshold: args.parts.multipart_threshold,
         part_size: args.parts.part_size,
         receipts: receipt_path.is_some(),
+        prices: prices.clone(),
         since: claim.started_at(),
         unfinished: claim.unfinished(),
     };
+    let planning = Planning::new(Said {
+        sources: &locations,
+        dest: &dest,
+        one_store,
+        choice: &choice,
+        settings: &settings,
+        regions: sources.iter().map(|source| &source.bucket).chain([&dest_bucket]).map(region_of).collect(),
+        speed: &args.speed,
+        max_cost: priced.max_cost,
+        looks_first,
+    });
+    // A dry run has its price in the plan.
+    let meter = priced.meter(prices.filter(|_| !args.dry_run), settings.wants.storage_class.as_deref());
     let op = Copy::new(copies, dest_bucket, ByteBudget::new(args.speed.memory), settings, concurrency);
     for item in claim.abandoned() {
         op.abandon(item).await;
@@ -336,7 +365,12 @@ async fn prepare(
     let max_failures = args.checkpoint.max_failures;
     let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
     let stop = stop.clone();
-    Ok((Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
+    let job = Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, meter, stop };
+    Ok((job, op, planning))
+}
+
+fn region_of(bucket: &Bucket) -> String {
+    bucket.region().to_owned()
 }
 
 fn check_version(args: &CopyArgs, sources: &[Location]) -> Result<(), Error> {
@@ -363,10 +397,7 @@ fn check_receipt(receipt: Option<&Path>, failures: Option<&Path>, checkpoint: Op
 
 /// Says that objects may be overwritten, where the destination is not empty. One that may not be
 /// listed is left to the run.
-async fn say_overwrites(args: &CopyArgs, bucket: &Bucket, dest: &Location, terminal: &Terminal) {
-    if args.keep.keep() != Default::default() {
-        return;
-    }
+async fn say_overwrites(bucket: &Bucket, dest: &Location, terminal: &Terminal) {
     let request = PageRequest { prefix: dest.path(), max_keys: Some(1), ..PageRequest::default() };
     let found = match &dest.target {
         Target::Prefix(_) | Target::Pattern(_) => {

@@ -7,6 +7,7 @@ mod completions;
 mod copy;
 mod ends;
 mod environment;
+mod estimate;
 mod exit;
 mod flags;
 mod frame;
@@ -14,7 +15,9 @@ mod hints;
 mod jobs;
 mod list;
 mod machine;
+mod plan;
 mod policy;
+mod prices;
 mod restore;
 mod tell;
 mod unattended;
@@ -44,8 +47,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all done, 2 usage, 3 some objects failed, or --max-runtime or
---max-failures left some, 10 no work possible (credentials, bucket, endpoint; all
+Exit codes: 0 all done, 2 usage, 3 some objects failed, or --max-runtime,
+--max-failures or --max-cost left some, 10 no work possible (credentials, bucket, endpoint; all
 objects fail alike), 11 the checkpoint, or a file that is written, cannot be used, 130 and 143 interrupted by SIGINT and SIGTERM (run the same command again
 to resume), 1 a bug";
 

@@ -2,26 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::chosen::ChosenArgs;
 use super::ends::{EndArgs, Open, Opened, check_objects, side};
+use super::estimate::{Estimate, ask_for};
 use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::frame::{self, finished};
 use super::machine::fit_open_files;
+use super::plan::finish_restore;
 use super::policy::{Needed, Reached};
+use super::prices::PriceArgs;
 use super::tell::tell;
 use super::unattended::{Unattended, UnattendedArgs};
 use super::written::{KeepArgs, PartArgs, WriteArgs};
 use crate::job::{Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
-use crate::model::{Error, Location, Target, Tier, map_sources, parse_duration, parse_size, refuse_overlaps};
+use crate::model::{Error, Location, Prices, Target, Tier, map_sources, parse_duration, parse_size, refuse_overlaps};
 use crate::op::{
-    Archived, Copy, CopyNeeds, CopySettings, CopySource, Restore, RestoreDryRun, RestoreSettings, Via, Waiting,
+    Archived, Copy, CopyNeeds, CopySettings, CopySource, Restore, RestorePlan, RestoreSettings, Via, Waiting,
     allow_restore, choose, partition, same_store,
 };
 use crate::pace::{ByteBudget, Pacer};
@@ -119,6 +122,11 @@ pub(super) struct RestoreArgs {
     #[command(flatten)]
     checkpoint: CheckpointArgs,
     #[command(flatten)]
+    prices: PriceArgs,
+    /// Do not ask before a restore that is estimated at more than 100 dollars
+    #[arg(long, help_heading = "What it costs")]
+    yes: bool,
+    #[command(flatten)]
     unattended: UnattendedArgs,
     #[command(flatten)]
     shown: ShownArgs,
@@ -182,12 +190,13 @@ impl RestoreArgs {
         self.wait || self.to.is_some()
     }
 
-    fn settings(&self) -> RestoreSettings {
+    fn settings(&self, prices: Option<Arc<Prices>>) -> RestoreSettings {
         let waiting = Waiting { poll_interval: self.poll_interval, timeout: self.timeout, window: self.window };
         RestoreSettings {
             days: self.days,
             tiers: self.tier.iter().copied().map(Tier::from).collect(),
             strict_source: self.strict_source,
+            prices,
             waiting: self.waits().then_some(waiting),
         }
     }
@@ -257,10 +266,12 @@ impl RestoreArgs {
 
 /// Runs the verb. `typed` is the command line as it was typed, for the hints.
 pub(super) fn run(args: &RestoreArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
-    let work = async |(job, op): (Job, Restore)| {
+    let work = async |(job, op, prices): (Job, Restore, Option<Arc<Prices>>)| {
         if args.dry_run {
-            let mut finished = job.run(RestoreDryRun(op)).await;
-            finished.summary.dry_run = true;
+            let (op, plan) = RestorePlan::new(op);
+            let mut finished = job.run(op).await;
+            let plan = std::mem::take(&mut *plan.lock().unwrap_or_else(PoisonError::into_inner));
+            finish_restore(plan, prices.as_deref(), &args.speed, &mut finished);
             return finished;
         }
         job.run(op).await
@@ -292,23 +303,29 @@ async fn prepare(
     unattended: &Unattended,
     stop: &Stop,
     terminal: &Terminal,
-) -> Result<(Job, Restore), Error> {
+) -> Result<(Job, Restore, Option<Arc<Prices>>), Error> {
     let meant = args.meant()?;
+    let priced = args.prices.read()?;
     let choice = args.chosen.filter()?;
     // A dry run leaves nothing behind.
     let place = if args.dry_run { Place::Nowhere } else { args.checkpoint.place.place()? };
     let concurrency = fit_open_files(args.speed.at_once.concurrency);
     let (source_end, dest_end) = args.ends.load(args.written.customer_keys()?).await?;
+    let are_aws = source_end.endpoint().is_none() && (args.to.is_none() || dest_end.endpoint().is_none());
+    let prices = priced.of_stores(are_aws)?;
     let identity = args.identity(&meant, (&source_end, &dest_end));
     [&source_end, &dest_end].into_iter().for_each(|end| end.name_job(&identity.short_name()));
     unattended.name_job(identity.short_name());
 
+    let max_failures = args.checkpoint.max_failures;
+    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
     let pacer = Pacer::new(args.speed.requests.bounds(concurrency, args.speed.bandwidth), stop.token.clone());
     let Ready { mut sources, copies } = open(meant, (&source_end, &dest_end), &pacer).await?;
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     let failures_path = if args.dry_run { None } else { args.checkpoint.failures_path(checkpoint.as_deref())? };
     unattended.refuse_files(&[failures_path.as_deref(), checkpoint.as_deref()])?;
+    let plain = identity.clone();
     let claim = Claim::new(identity, &place, args.checkpoint.mode())?;
     for source in &mut sources {
         // As of the job's first start, so that a resumed job chooses the same objects.
@@ -316,6 +333,14 @@ async fn prepare(
     }
     if !claim.is_resumed() {
         check_objects(&sources).await?;
+    }
+    let is_new = !claim.is_resumed() && !args.dry_run && !args.checkpoint.retry_failed;
+    let asks = is_new && !args.yes && priced.max_cost.is_none();
+    if let (Some(prices), true) = (&prices, asks) {
+        let op = Restore::new(buckets(&sources), args.settings(Some(Arc::clone(prices))), None);
+        let estimate =
+            Estimate { sources: sources.clone(), op, identity: plain, pacer: Arc::clone(&pacer), limits, stop };
+        ask_for(estimate.cost(terminal).await?, terminal).await?;
     }
     let settings = CopySettings {
         strict_source: args.strict_source,
@@ -327,6 +352,7 @@ async fn prepare(
         threshold: args.parts.multipart_threshold,
         part_size: args.parts.part_size,
         receipts: false,
+        prices: prices.clone(),
         since: claim.started_at(),
         unfinished: claim.unfinished(),
     };
@@ -337,8 +363,10 @@ async fn prepare(
             copy.abandon(item).await;
         }
     }
-    let buckets = sources.iter().map(|source| source.bucket.clone()).collect();
-    let op = Restore::new(buckets, args.settings(), copy);
+    // A dry run has its price in the plan.
+    let shown = prices.clone().filter(|_| !args.dry_run);
+    let meter = priced.meter(shown, args.written.wants()?.storage_class.as_deref());
+    let op = Restore::new(buckets(&sources), args.settings(prices.clone()), copy);
     let print_all_failures = args.shown.verbose > 0 || failures_path.is_none();
     let failures = FailuresFile::new(failures_path)?;
     let journal = claim.begin()?;
@@ -346,10 +374,13 @@ async fn prepare(
     if let (Some(resumed), false) = (journal.resumed(), args.shown.quiet) {
         report.resuming(resumed.settled());
     }
-    let max_failures = args.checkpoint.max_failures;
-    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
-    let (receipt, stop) = (None, stop.clone());
-    Ok((Job { verb: "restore", sources, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
+    let (verb, receipt, stop) = ("restore", None, stop.clone());
+    let job = Job { verb, sources, journal, checkpoint, failures, receipt, report, pacer, limits, meter, stop };
+    Ok((job, op, prices))
+}
+
+fn buckets(sources: &[Source]) -> Vec<Bucket> {
+    sources.iter().map(|source| source.bucket.clone()).collect()
 }
 
 /// Opens the buckets; those of the sources tell of restores.

@@ -47,6 +47,7 @@ pub(super) fn tell(
         Status::Interrupted if summary.too_many_failures => {
             tell_resume("ended early, more objects failed than --max-failures allows", typed, summary, terminal);
         }
+        Status::Interrupted if summary.too_dear => tell_dear(typed, summary, terminal),
         Status::Interrupted => {
             let how = if finished.signal.is_some() { "interrupted" } else { "the time is up, and work is left" };
             tell_resume(how, typed, summary, terminal);
@@ -80,6 +81,17 @@ fn tell_failures(typed: &[OsString], summary: &Summary, terminal: &Terminal) {
     if summary.checkpoint.is_some() {
         terminal.line(&format!("to try only these again: {}", hints::retry_failed(typed)));
     }
+}
+
+/// The same command would end at once: it is told with another amount.
+fn tell_dear(typed: &[OsString], summary: &Summary, terminal: &Terminal) {
+    let spent = summary.estimated_cost_usd.unwrap_or_default();
+    let how = format!("ended early, the job has cost an estimated {spent}, which is what --max-cost allows");
+    let hint = match &summary.checkpoint {
+        Some(_) => format!("to go on, allow it more: {}", hints::with_max_cost(typed, spent)),
+        None => "there is no checkpoint: the same command begins anew".to_owned(),
+    };
+    terminal.warn(&format!("{how}; {hint}"));
 }
 
 fn tell_resume(how: &str, typed: &[OsString], summary: &Summary, terminal: &Terminal) {

@@ -16,12 +16,12 @@ use super::feed::{Feed, Heard};
 use super::ready::Ready;
 use super::sync::Syncer;
 use super::wait::Waiting;
-use super::{Job, Limits, unlistable};
+use super::{Job, Limits, Meter, unlistable};
 use crate::journal::{Ending, Journal, Phase, Ticket};
-use crate::model::{Class, Error, Item, Outcome, Position, Tally};
+use crate::model::{Class, Error, Item, Money, Outcome, Position, Requests, Tally};
 use crate::op::{Op, Step, Steps, Told};
 use crate::pace::Pacer;
-use crate::report::{FailuresFile, Progress, ReceiptFile, Report};
+use crate::report::{FailuresFile, PricedBy, Progress, ReceiptFile, Report};
 use crate::source::{Order, Yield};
 
 /// How often outcomes are written to the checkpoint: with the time after which an item is parked,
@@ -76,6 +76,9 @@ pub(super) struct Dispatcher<O> {
     too_many: bool,
     /// What is waited for.
     pub(super) waiting: Waiting,
+    meter: Meter,
+    /// Whether the job has cost what it may.
+    too_dear: bool,
     open: JoinSet<Ended>,
     /// Items that an earlier run left open or closed, and that the sources may yield.
     known: HashSet<(u32, Position)>,
@@ -88,6 +91,8 @@ pub(super) struct Dispatcher<O> {
 
 impl<O: Op> Dispatcher<O> {
     pub(super) fn new(op: O, job: Job) -> Self {
+        let mut meter = job.meter;
+        meter.resume(job.journal.resumed().map_or(Money::ZERO, |tally| tally.spent));
         Self {
             op: Arc::new(op),
             feed: Feed::new(job.sources, job.limits.list_concurrency, Order::Largest),
@@ -107,6 +112,8 @@ impl<O: Op> Dispatcher<O> {
             breaker: Breaker::new(job.limits.max_failures),
             too_many: false,
             waiting: Waiting::default(),
+            meter,
+            too_dear: false,
             open: JoinSet::new(),
             known: HashSet::new(),
             in_parts: HashMap::new(),
@@ -129,6 +136,7 @@ impl<O: Op> Dispatcher<O> {
             (true, Phase::Sweep) => (Vec::new(), self.journal.open_items()),
         };
         self.show_failures_so_far()?;
+        self.look_at_cost();
         self.pass(ranges, reopened).await?;
         self.wait().await?;
         while let Some(range) = self.journal.failures_to_retry().filter(|_| !self.stop.is_cancelled()) {
@@ -279,6 +287,14 @@ impl<O: Op> Dispatcher<O> {
     }
 
     pub(super) fn on_outcome(&mut self, ticket: Ticket, item: &Item, mut outcome: Outcome) {
+        let spent = match &mut outcome {
+            Outcome::Done(done) => done.spent.as_mut(),
+            Outcome::Waiting(waited) => waited.spent.as_mut(),
+            _ => None,
+        };
+        if let Some(spent) = spent {
+            spent.money = self.meter.ended(spent, &requests(&self.pacer));
+        }
         self.count(item, &outcome);
         if !self.in_parts.is_empty() {
             self.in_parts.remove(&(item.source, item.position()));
@@ -313,6 +329,7 @@ impl<O: Op> Dispatcher<O> {
             Outcome::Skipped(_) | Outcome::Waiting(_) | Outcome::Passed => {}
         }
         self.keep(|this| this.journal.finish(ticket, item, outcome));
+        self.look_at_cost();
     }
 
     fn on_step(&mut self, told: Told) {
@@ -348,6 +365,7 @@ impl<O: Op> Dispatcher<O> {
         if !self.stop.is_cancelled() {
             self.feed.cut()?;
         }
+        self.look_at_cost();
         self.keep(|this| this.flush(Some(Instant::now())));
         match self.syncer.is_due() {
             Ok(true) => {
@@ -360,6 +378,14 @@ impl<O: Op> Dispatcher<O> {
         }
         self.show();
         Ok(())
+    }
+
+    /// Ends the run where it has cost what it may.
+    fn look_at_cost(&mut self) {
+        if !self.too_dear && self.meter.is_spent(&requests(&self.pacer)) {
+            self.too_dear = true;
+            self.stop.cancel();
+        }
     }
 
     fn show(&mut self) {
@@ -375,6 +401,7 @@ impl<O: Op> Dispatcher<O> {
             waiting: self.op.waits().map(|_| self.waiting.now),
             in_flight: self.pacer.stats().in_flight(),
             resumed: self.resumed,
+            estimated_cost_usd: self.spent(),
             draining: self.stop.is_cancelled(),
         });
     }
@@ -445,6 +472,21 @@ impl<O: Op> Dispatcher<O> {
         self.too_many
     }
 
+    /// Whether it ended because it has cost what it may.
+    pub(super) fn is_too_dear(&self) -> bool {
+        self.too_dear
+    }
+
+    /// What the job has cost, where there are prices.
+    pub(super) fn spent(&self) -> Option<Money> {
+        self.meter.spent(&requests(&self.pacer))
+    }
+
+    /// The prices.
+    pub(super) fn priced(&self) -> Option<PricedBy> {
+        self.meter.prices().map(PricedBy::from)
+    }
+
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -470,4 +512,9 @@ impl<O: Op> Dispatcher<O> {
     pub(super) fn failures_path(&self) -> Option<PathBuf> {
         self.failures.path().and_then(|path| std::path::absolute(path).ok())
     }
+}
+
+/// What was sent so far.
+fn requests(pacer: &Pacer) -> Requests {
+    Requests::counted(|operation| pacer.stats().requests(operation))
 }

@@ -9,6 +9,7 @@ mod dispatch;
 mod feed;
 mod in_order;
 mod listing;
+mod meter;
 mod ready;
 mod sync;
 mod wait;
@@ -28,6 +29,7 @@ use crate::report::{FailuresFile, ReceiptFile, Report, Status, Summary};
 use crate::source::Source;
 use dispatch::Dispatcher;
 pub use listing::{Listed, Listing};
+pub use meter::Meter;
 
 /// What asked a run to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,8 @@ pub struct Job {
     pub pacer: Arc<Pacer>,
     /// Its bounds.
     pub limits: Limits,
+    /// What it costs, and may cost.
+    pub meter: Meter,
     /// How it is asked to end.
     pub stop: Stop,
 }
@@ -156,12 +160,14 @@ impl Job {
         summary.waiting = run.waiting.now;
         summary.probes = run.probes();
         summary.too_many_failures = run.has_too_many_failures() && run.is_unfinished();
+        summary.too_dear = run.is_too_dear() && run.is_unfinished();
+        (summary.estimated_cost_usd, summary.prices) = (run.spent(), run.priced());
         let interrupted = stop.was_asked() && run.is_unfinished();
         let signal = stop.signal().filter(|_| interrupted);
         summary.status = match (&error, interrupted) {
             (Some(_), _) => Status::Failed,
             (None, true) => Status::Interrupted,
-            (None, false) if summary.too_many_failures => Status::Interrupted,
+            (None, false) if summary.too_many_failures || summary.too_dear => Status::Interrupted,
             (None, false) if failures_left > 0 => Status::Partial,
             (None, false) => Status::Complete,
         };

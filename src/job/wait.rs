@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::dispatch::Dispatcher;
 use crate::journal::Phase;
-use crate::model::{Error, Item, Outcome, Skip, Tally};
+use crate::model::{Error, Item, Outcome, Skip, Tally, Waited};
 use crate::op::{Look, Op, Waits};
 
 /// How often the screen is drawn and the checkpoint looked after between two looks.
@@ -207,7 +207,7 @@ impl<O: Op> Dispatcher<O> {
             return;
         }
         while let Some((_, (ticket, item))) = self.ready.pop(|_| false) {
-            self.on_outcome(ticket, &item, Outcome::Waiting(None));
+            self.on_outcome(ticket, &item, Outcome::Waiting(Waited::default()));
         }
     }
 }

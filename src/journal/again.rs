@@ -135,7 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Done, Item, Object};
+    use crate::model::{Done, Item, Object, Waited};
 
     fn key(n: usize) -> Position {
         Position::Key(format!("{n:06}"))
@@ -151,7 +151,7 @@ mod tests {
         let mut again = Again::new(&Range::whole(0));
         let mut told = std::collections::BTreeMap::new();
         for (n, waits) in waits.iter().enumerate() {
-            let outcome = if *waits { Outcome::Waiting(None) } else { Outcome::Done(Done::default()) };
+            let outcome = if *waits { Outcome::Waiting(Waited::default()) } else { Outcome::Done(Done::default()) };
             again.passed(&item(n, Some(outcome)), &Range::whole(0), false);
             told.extend(again.take_new().into_iter().map(|range| (range.id.clone(), range)));
         }

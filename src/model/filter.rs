@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::{Error, Glob, Location, Moment, Object, Pattern, Target};
 
-/// The class of objects of which a listing says none.
-const STANDARD: &str = "STANDARD";
+/// The class of objects of which a listing says none, and that copies get which name none.
+pub const STANDARD: &str = "STANDARD";
 
 /// One `--include` or `--exclude`.
 #[derive(Clone, Debug, PartialEq, Eq)]

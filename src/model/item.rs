@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Accepted, Evidence, Failure, Position, Receipt, RequestError, RestoreStatus, Upload};
+use super::{Accepted, Evidence, Failure, Position, Receipt, RequestError, RestoreStatus, Spent, Upload};
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,8 +158,19 @@ pub struct Done {
     pub lacks_tags: bool,
     /// What the store said to its restore.
     pub restore: Option<Accepted>,
+    /// What it cost, where prices are known.
+    pub spent: Option<Box<Spent>>,
     /// Its line in the receipt, where one is kept.
     pub receipt: Option<Box<Receipt>>,
+}
+
+/// What is known of an item whose restore is under way.
+#[derive(Clone, Debug, Default)]
+pub struct Waited {
+    /// What the store said, if it was asked for now.
+    pub accepted: Option<Accepted>,
+    /// What that cost, where prices are known.
+    pub spent: Option<Box<Spent>>,
 }
 
 /// What became of an item.
@@ -172,7 +183,7 @@ pub enum Outcome {
     /// Not done, and recorded so.
     Failed(Box<Failure>),
     /// Its restore is under way, asked for now or before: it is looked at again.
-    Waiting(Option<Accepted>),
+    Waiting(Waited),
     /// Looked at again, and there is nothing to be done or counted.
     Passed,
     /// Not done because the run is draining: stays to be done.

@@ -50,6 +50,15 @@ impl Moment {
         matches!(self.meant, Meant::Ago(_))
     }
 
+    /// The age in whole days, if it is one.
+    pub fn days(&self) -> Option<u64> {
+        const DAY: u64 = 86_400;
+        match self.meant {
+            Meant::Ago(age) if age.subsec_nanos() == 0 && age.as_secs() % DAY == 0 => Some(age.as_secs() / DAY),
+            _ => None,
+        }
+    }
+
     /// The time that is meant in a job that was started at `started_at`, in seconds since 1970.
     pub fn resolve(&self, started_at: i64) -> Timestamp {
         match self.meant {

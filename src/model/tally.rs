@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Accepted, Evidence, Outcome, Skip};
+use super::{Accepted, Evidence, Money, Outcome, Skip};
 
 /// How many objects met which end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Tally {
     /// Restores that the store took. Of this run only: not recorded.
     #[serde(skip)]
     pub restores: BTreeMap<Accepted, u64>,
+    /// What all this is estimated to have cost.
+    #[serde(skip_serializing_if = "Money::is_zero")]
+    pub spent: Money,
     /// Objects that were copied, by why that is known to be right. Of this run only: not recorded.
     #[serde(skip)]
     pub verified: BTreeMap<Evidence, u64>,
@@ -50,15 +53,17 @@ impl Tally {
                 self.restored(done.restore);
                 self.bytes = self.bytes.saturating_add(done.bytes);
                 self.lacking_tags += u64::from(done.lacks_tags);
+                self.spent += done.spent.as_ref().map(|spent| spent.money).unwrap_or_default();
                 if let Some(evidence) = done.evidence {
                     *self.verified.entry(evidence).or_default() += 1;
                 }
             }
             Outcome::Skipped(reason) => *self.skipped.entry(*reason).or_default() += 1,
             Outcome::Failed(_) => self.failed += 1,
-            Outcome::Waiting(accepted) => {
+            Outcome::Waiting(waited) => {
                 self.waiting += 1;
-                self.restored(*accepted);
+                self.restored(waited.accepted);
+                self.spent += waited.spent.as_ref().map(|spent| spent.money).unwrap_or_default();
             }
             Outcome::Passed | Outcome::Interrupted | Outcome::Fatal(_) => {}
         }
@@ -76,6 +81,7 @@ impl Tally {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.failed = self.failed.saturating_add(other.failed);
         self.waiting = self.waiting.saturating_add(other.waiting);
+        self.spent += other.spent;
         for (reason, n) in &other.skipped {
             let sum = self.skipped.entry(*reason).or_default();
             *sum = sum.saturating_add(*n);
@@ -95,5 +101,27 @@ impl Tally {
     /// Objects that came to an end of whatever kind.
     pub fn ended(&self) -> u64 {
         self.settled().saturating_add(self.failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Done, Spent};
+
+    #[test]
+    fn what_was_spent_is_recorded_to_the_last_digit() {
+        let money: Money = "0.000005012345".parse().unwrap();
+        let spent = Some(Box::new(Spent { money, ..Spent::default() }));
+        let mut tally = Tally::default();
+        tally.count(&Outcome::Done(Done { bytes: 7, spent, ..Done::default() }));
+        let written = serde_json::to_string(&tally).unwrap();
+        assert_eq!(written, r#"{"done":1,"bytes":7,"spent":"0.000005012345"}"#);
+        let mut read: Tally = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, tally);
+        read.add(&tally);
+        assert_eq!(read.spent, money + money);
+        // As earlier versions wrote it.
+        assert_eq!(serde_json::from_str::<Tally>(r#"{"done":1}"#).unwrap().spent, Money::ZERO);
     }
 }

@@ -16,8 +16,8 @@ use super::route::Way;
 use super::wants::Read;
 use super::{Op, Steps, Wants, parts};
 use crate::model::{
-    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Object, Operation, Outcome, Receipt, RequestError,
-    Skip, Written, now,
+    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Object, Operation, Outcome, Prices, Receipt,
+    RequestError, Skip, Written, now,
 };
 use crate::pace::{ByteBudget, Kind};
 use crate::store::{Bucket, Head};
@@ -66,6 +66,8 @@ pub struct CopySettings {
     pub part_size: Option<u64>,
     /// Whether each copy gets a receipt.
     pub receipts: bool,
+    /// What copies cost, where that is known.
+    pub prices: Option<Arc<Prices>>,
     /// When the job was begun: seconds since 1970.
     pub since: i64,
     /// When the job was begun of which an earlier run was interrupted, and may have begun uploads, or
@@ -218,7 +220,7 @@ impl Copy {
 
     /// The access control list, where it is kept.
     pub(super) async fn acl(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<crate::store::Acl>, RequestError> {
-        if !self.settings.wants.preserve.acl || self.settings.wants.acl.is_some() {
+        if !self.settings.wants.reads_acl() {
             return Ok(None);
         }
         plan.source.acl(&item.object.key, item.object.version_id.as_deref()).await.map(Some)
@@ -309,13 +311,14 @@ impl Copy {
             evidence: Some(copied.evidence),
             lacks_tags: copied.lacks_tags,
             restore: None,
+            spent: self.spent(item, plan, copied.made),
             receipt,
         })
     }
 
     /// In parts or in one piece, as the object turns out to be large or small.
     async fn copy(&self, plan: &Plan<'_>, item: &Item, steps: &Steps) -> Result<Copied, RequestError> {
-        let mut in_parts = item.upload.is_some() || item.object.size > self.threshold(plan.way);
+        let mut in_parts = item.upload.is_some() || self.goes_in_parts(plan.way, item.object.size);
         let mut seen = std::borrow::Cow::Borrowed(item);
         for _ in 0..=RESTARTS {
             let copied = match (in_parts, plan.way) {

@@ -1,26 +1,44 @@
 //! What a copy would do, without doing it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::copy::Copy;
 use super::left_alone::Alone;
 use super::route::Way;
 use super::{Op, Steps};
-use crate::model::{Item, Outcome, Skip};
+use crate::model::{Item, Outcome, Plan, Skip};
 
-/// Says of each item what a [copy](struct@Copy) would do. Writes nothing.
+/// Says of each item what a [copy](struct@Copy) would do, and adds it to a plan. Writes nothing.
 #[derive(Debug)]
-pub struct DryRun(pub Copy);
+pub struct DryRun {
+    copy: Copy,
+    plan: Arc<Mutex<Plan>>,
+}
+
+impl DryRun {
+    /// Of `copy`; the plan is complete when the run is over.
+    pub fn new(copy: Copy) -> (Self, Arc<Mutex<Plan>>) {
+        let plan = Arc::new(Mutex::new(Plan::default()));
+        (Self { copy, plan: Arc::clone(&plan) }, plan)
+    }
+}
 
 impl Op for DryRun {
     async fn run(&self, item: &Item, _: &Steps) -> Outcome {
-        let plan = match self.0.plan(item) {
+        let plan = match self.copy.plan(item) {
             Ok(plan) => plan,
-            Err(error) => return self.0.failed(item, error),
+            Err(error) => return self.copy.failed(item, error),
         };
-        match (self.0.left_alone(&plan, item).await, plan.way) {
-            (Ok(Alone::Skipped(skip)), _) => Outcome::Skipped(skip),
-            (Ok(_), Way::Server) => Outcome::Skipped(Skip::WouldCopyServerSide),
-            (Ok(_), Way::Client) => Outcome::Skipped(Skip::WouldCopyThroughClient),
-            (Err(error), _) => self.0.failed(item, error),
+        match self.copy.left_alone(&plan, item).await {
+            Ok(Alone::Skipped(skip)) => return Outcome::Skipped(skip),
+            Ok(Alone::Not | Alone::Done(_)) => {}
+            Err(error) => return self.copy.failed(item, error),
         }
+        let planned = self.copy.planned(item, &plan);
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).add(planned);
+        Outcome::Skipped(match plan.way {
+            Way::Server => Skip::WouldCopyServerSide,
+            Way::Client => Skip::WouldCopyThroughClient,
+        })
     }
 }

@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::copy::{Copied, Copy, Plan, written_as};
 use super::existing::{Verdict, compare, one_part};
-use super::route::Way;
-use crate::model::{Beside, Class, Evidence, Item, Made, Object, RequestError, Skip, Written};
+use crate::model::{Beside, Class, Evidence, Item, Object, RequestError, Skip, Written};
 use crate::store::Head;
 
 /// How far clocks may be apart, in seconds. *Source:* S3 refuses signatures that are 15 minutes off
@@ -42,7 +41,7 @@ impl Copy {
     }
 
     /// Whether the destination's object is left alone.
-    async fn kept(&self, plan: &Plan<'_>, item: &Item) -> Result<Alone, RequestError> {
+    pub(super) async fn kept(&self, plan: &Plan<'_>, item: &Item) -> Result<Alone, RequestError> {
         let keep = self.settings.keep;
         // What an upload of an earlier run made is its own.
         if !keep.looks_beside() || item.upload.is_some() {
@@ -155,7 +154,7 @@ impl Copy {
     }
 
     pub(super) fn made(&self, plan: &Plan<'_>, item: &Item, evidence: Evidence, written: Written) -> Copied {
-        let in_parts = item.object.size > self.threshold(plan.way);
+        let in_parts = self.goes_in_parts(plan.way, item.object.size);
         Copied {
             bytes: item.object.size,
             evidence,
@@ -164,12 +163,7 @@ impl Copy {
             version_id: item.object.version_id.clone(),
             checksum: written.checksum,
             written,
-            made: match (plan.way, in_parts) {
-                (Way::Server, false) => Made::CopyObject,
-                (Way::Server, true) => Made::UploadPartCopy,
-                (Way::Client, false) => Made::PutObject,
-                (Way::Client, true) => Made::UploadPart,
-            },
+            made: plan.way.made(in_parts),
         }
     }
 }

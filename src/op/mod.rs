@@ -6,6 +6,7 @@ mod copy;
 mod dry_run;
 mod evidence;
 mod existing;
+mod expected;
 mod fallback;
 mod in_place;
 mod left_alone;
@@ -13,6 +14,7 @@ mod multipart;
 mod parts;
 mod policy;
 mod restore;
+mod restore_plan;
 mod restored;
 mod resume;
 mod route;
@@ -36,7 +38,8 @@ pub use parts::{LARGEST_PART, SMALLEST_PART};
 pub use policy::{
     CopyNeeds, Party, Policies, UNKNOWN_ACCOUNT, allow_abort_uploads, allow_copy, allow_list, allow_restore,
 };
-pub use restore::{Restore, RestoreDryRun, RestoreSettings, Waiting};
+pub use restore::{Restore, RestoreSettings, Waiting};
+pub use restore_plan::RestorePlan;
 pub use route::{Side, Via, Way, choose, partition, same_store};
 pub use steps::{Step, Steps, Told};
 pub use wants::{Preserve, Wants};

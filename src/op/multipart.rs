@@ -180,11 +180,7 @@ impl Copy {
             None if has_parts => plan.source.parts_of(key, item.object.version_id.as_deref()).await?,
             _ => None,
         };
-        let usual = match plan.way {
-            Way::Server => SERVER_PART,
-            Way::Client => CLIENT_PART.min(self.largest_in_memory() >> 20 << 20).max(parts::SMALLEST_PART),
-        };
-        let part_size = parts::part_size(size, asked, of_source, usual).ok_or_else(|| {
+        let part_size = parts::part_size(size, asked, of_source, self.usual_part(plan.way)).ok_or_else(|| {
             let message = format!("the object has {size} bytes, more than any upload can have");
             RequestError::local(Operation::CreateMultipartUpload, Class::Permanent, "EntityTooLarge", message)
         })?;
@@ -199,6 +195,14 @@ impl Copy {
             });
         }
         Ok(part_size)
+    }
+
+    /// The size of parts of which nothing else is known, in bytes.
+    pub(super) fn usual_part(&self, way: Way) -> u64 {
+        match way {
+            Way::Server => SERVER_PART,
+            Way::Client => CLIENT_PART.min(self.largest_in_memory() >> 20 << 20).max(parts::SMALLEST_PART),
+        }
     }
 
     /// The largest part that is held in memory, in bytes.

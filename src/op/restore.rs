@@ -1,16 +1,15 @@
 //! RestoreObject for one archived object; then, where that is wanted, its copy.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::copy::Copy;
 use super::restored::{Aim, Seen, Step, pause, step};
 use super::{Look, Op, Steps, Waits};
 use crate::model::{
-    Accepted, Access, Class, Done, Failure, Item, Object, Operation, Outcome, RequestError, RestoreStatus, Skip, Tier,
-    is_archive_class,
+    Accepted, Access, Class, Cost, Done, Failure, Item, Object, Operation, Outcome, Prices, RequestError, Requests,
+    RestoreStatus, STANDARD, Skip, Spent, Tier, Waited, is_archive_class,
 };
 use crate::pace::Kind;
 use crate::store::{Bucket, Head};
@@ -33,6 +32,8 @@ pub struct RestoreSettings {
     pub tiers: Vec<Tier>,
     /// A source object that is gone fails, rather than being skipped.
     pub strict_source: bool,
+    /// What restores cost.
+    pub prices: Option<Arc<Prices>>,
     /// How it waits, if it does.
     pub waiting: Option<Waiting>,
 }
@@ -53,9 +54,9 @@ pub struct Waiting {
 pub struct Restore {
     /// By the number of the source.
     buckets: Vec<Bucket>,
-    settings: RestoreSettings,
+    pub(super) settings: RestoreSettings,
     /// Copies what can be read.
-    copy: Option<Copy>,
+    pub(super) copy: Option<Copy>,
     /// Whether what waits is looked at, and not what is new.
     again: AtomicBool,
     given_up: AtomicBool,
@@ -97,7 +98,7 @@ fn lessen(sum: &AtomicU64, bytes: u64) {
     let _ = sum.fetch_update(Relaxed, Relaxed, |sum| Some(sum.saturating_sub(bytes)));
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
@@ -125,7 +126,7 @@ impl Restore {
         }
     }
 
-    fn step(&self, access: Access, is_sure: bool) -> Step {
+    pub(super) fn step(&self, access: Access, is_sure: bool) -> Step {
         let again = self.again.load(Relaxed);
         step(self.aim(), Seen { access, again, is_sure, now: now() }, self.settings.days)
     }
@@ -138,14 +139,15 @@ impl Restore {
         Outcome::Failed(Box::new(Failure::new(bucket, &item.object, String::new(), error)))
     }
 
-    fn bucket(&self, item: &Item) -> Option<&Bucket> {
+    pub(super) fn bucket(&self, item: &Item) -> Option<&Bucket> {
         usize::try_from(item.source).ok().and_then(|index| self.buckets.get(index))
     }
 
     /// It waits, unless that was given up.
     fn waits_for(&self, item: &Item, accepted: Option<Accepted>) -> Outcome {
+        let spent = accepted.filter(|accepted| *accepted == Accepted::Begun).and_then(|_| self.spent(item));
         if self.settings.waiting.is_none() {
-            let done = Done { bytes: item.object.size, restore: accepted, ..Done::default() };
+            let done = Done { bytes: item.object.size, restore: accepted, spent, ..Done::default() };
             return Outcome::Done(done);
         }
         if self.given_up.load(Relaxed) {
@@ -154,11 +156,25 @@ impl Restore {
                 .failed(item, RequestError::local(Operation::RestoreObject, Class::Transient, NOT_RESTORED, message));
         }
         self.window.found.fetch_add(item.object.size, Relaxed);
-        Outcome::Waiting(accepted)
+        Outcome::Waiting(Waited { accepted, spent })
+    }
+
+    /// The price of the restore of an item, and for how long it is; `None` where it is not known.
+    pub(super) fn cost(&self, object: &Object) -> Option<Cost> {
+        let (prices, tier) = (self.settings.prices.as_ref()?, *self.tiers().first()?);
+        let class = object.storage_class.as_deref().unwrap_or(STANDARD);
+        prices.restore(class, tier, self.settings.days.into(), object.size)
+    }
+
+    /// What the restore of an item has cost, where prices are known.
+    fn spent(&self, item: &Item) -> Option<Box<Spent>> {
+        self.settings.prices.as_ref()?;
+        let money = self.cost(&item.object).unwrap_or_default().total();
+        Some(Box::new(Spent { money, requests: Requests::of(&[Operation::RestoreObject]) }))
     }
 
     /// What an error means for the item.
-    async fn refused(&self, bucket: &Bucket, item: &Item, error: RequestError) -> Outcome {
+    pub(super) async fn refused(&self, bucket: &Bucket, item: &Item, error: RequestError) -> Outcome {
         match error.class {
             Class::Interrupted => return Outcome::Interrupted,
             Class::Fatal => return Outcome::Fatal(error),
@@ -174,7 +190,7 @@ impl Restore {
     }
 
     /// The tiers that are tried, in order.
-    fn tiers(&self) -> &[Tier] {
+    pub(super) fn tiers(&self) -> &[Tier] {
         let since = *self.no_capacity.lock().unwrap_or_else(PoisonError::into_inner);
         let skips = since.is_some_and(|since| since.elapsed() < NO_CAPACITY_FOR) && self.settings.tiers.len() > 1;
         self.settings.tiers.get(usize::from(skips)..).unwrap_or_default()
@@ -253,7 +269,7 @@ impl Restore {
 
     /// What a HEAD tells of an item: the object as it is, whether it can be read, and for how long a restore
     /// is to last.
-    fn as_told(&self, item: &Item, head: &Head) -> (Object, Access, Option<u32>) {
+    pub(super) fn as_told(&self, item: &Item, head: &Head) -> (Object, Access, Option<u32>) {
         let version_id = item.object.version_id.clone();
         let object = Object { version_id, ..head.object(&item.object.key) };
         let is_tiered = !is_archive_class(object.storage_class.as_deref());
@@ -323,7 +339,7 @@ impl Op for Restore {
             Step::Skip(skip) => Some(Outcome::Skipped(skip)),
             Step::Pass => Some(Outcome::Passed),
             Step::Wait => Some(self.waits_for(item, None)),
-            Step::Ask if again && !self.window.take(object.size) => Some(Outcome::Waiting(None)),
+            Step::Ask if again && !self.window.take(object.size) => Some(Outcome::Waiting(Waited::default())),
             Step::Copy if again => {
                 self.window.found.fetch_add(object.size, Relaxed);
                 None
@@ -373,30 +389,6 @@ impl Op for Restore {
             Step::Wait => self.waits_for(item, None),
             Step::Ask => self.restore(bucket, item, days, steps).await,
             Step::Copy => self.copied(bucket, item, steps).await,
-        }
-    }
-}
-
-/// Says of each item what a [restore](struct@Restore) would do. Asks for none.
-#[derive(Debug)]
-pub struct RestoreDryRun(pub Restore);
-
-impl Op for RestoreDryRun {
-    async fn run(&self, item: &Item, _: &Steps) -> Outcome {
-        let Some(bucket) = self.0.bucket(item) else { return Outcome::Passed };
-        let (mut access, mut is_sure) = (item.object.access(now()), false);
-        if access == Access::Unknown {
-            match bucket.head(&item.object.key, item.object.version_id.as_deref()).await {
-                Ok(head) => (_, access, _) = self.0.as_told(item, &head),
-                Err(error) => return self.0.refused(bucket, item, error).await,
-            }
-            is_sure = true;
-        }
-        match self.0.step(access, is_sure) {
-            Step::Skip(skip) => Outcome::Skipped(skip),
-            Step::Wait => Outcome::Skipped(Skip::Restoring),
-            Step::Copy => Outcome::Skipped(Skip::WouldCopy),
-            Step::Ask | Step::Pass | Step::Head => Outcome::Skipped(Skip::WouldRestore),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Which way the bytes of a copy go. Pure.
 
+use crate::model::Made;
+
 /// What the user wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Via {
@@ -19,6 +21,18 @@ pub enum Way {
     Server,
     /// GetObject and PutObject: through this machine.
     Client,
+}
+
+impl Way {
+    /// How an object is copied that way, in parts or in one piece.
+    pub(super) fn made(self, in_parts: bool) -> Made {
+        match (self, in_parts) {
+            (Self::Server, false) => Made::CopyObject,
+            (Self::Server, true) => Made::UploadPartCopy,
+            (Self::Client, false) => Made::PutObject,
+            (Self::Client, true) => Made::UploadPart,
+        }
+    }
 }
 
 /// What the choice depends on, of one end.

@@ -79,6 +79,11 @@ impl Wants {
         keep.sse || keep.lock || (keep.storage_class && object.last_modified.is_none())
     }
 
+    /// Whether the source's access control list has to be read.
+    pub(super) fn reads_acl(&self) -> bool {
+        self.preserve.acl && self.acl.is_none()
+    }
+
     /// What `object` is written with. Where the store `copies` it whole, headers and tags that
     /// nobody replaces are left to it.
     pub(super) fn attributes(&self, object: &Object, read: Read<'_>, copies: bool) -> Attributes {

@@ -21,8 +21,7 @@ pub enum Format {
     Tsv,
 }
 
-/// The storage class of an object that has none of its own.
-pub const STANDARD: &str = "STANDARD";
+pub use crate::model::STANDARD;
 
 /// The columns, and the fields of the JSON objects.
 #[derive(Serialize)]

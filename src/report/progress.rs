@@ -7,6 +7,7 @@ use serde::Serialize;
 use tracing::Level;
 
 use super::Terminal;
+use crate::model::Money;
 
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -52,6 +53,9 @@ pub struct Progress {
     pub in_flight: u64,
     /// Objects that earlier runs of the job finished.
     pub resumed: u64,
+    /// What the job is estimated to have cost, where there are prices.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "Money::serialize_number_if_any")]
+    pub estimated_cost_usd: Option<Money>,
     /// Whether the run was asked to end and waits for its requests.
     pub draining: bool,
 }
@@ -78,6 +82,9 @@ impl Progress {
         }
         if let Some(waiting) = self.waiting {
             text.push_str(&format!(", {} requested, {} ongoing", HumanCount(self.requested), HumanCount(waiting)));
+        }
+        if let Some(spent) = self.estimated_cost_usd {
+            text.push_str(&format!(", ~{spent}"));
         }
         if self.draining {
             text.push_str(", ending");
@@ -184,6 +191,8 @@ mod tests {
             progress.text(56.4),
             "1,235 of 12,000 objects, 2.00 KiB, 56/s, 9 in flight, 1 failed, 7 done before"
         );
+        progress = Progress { estimated_cost_usd: "1.234".parse().ok(), ..Progress::default() };
+        assert_eq!(progress.text(0.0), "0 of at least 0 objects, 0 B, 0/s, 0 in flight, ~$1.23");
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use crate::model::{Accepted, Evidence, Operation, Skip, Tally, escape_key};
+use crate::model::{Accepted, Evidence, Money, Operation, Skip, Tally, escape_key};
 use crate::pace::{Kind, Pacer, Slowed};
 
-use super::Added;
+use super::{Added, PlanReport, PricedBy};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +54,9 @@ pub struct Summary {
     /// It was ended because more objects failed than may.
     #[serde(skip)]
     pub too_many_failures: bool,
+    /// It was ended because the job has cost what it may.
+    #[serde(skip)]
+    pub too_dear: bool,
     /// Requests that may be in flight at the end.
     #[serde(skip)]
     pub at_once: usize,
@@ -101,6 +104,12 @@ pub struct Summary {
     pub retries: u64,
     /// Answers that asked for fewer requests.
     pub throttled: u64,
+    /// What the job (not only this run) is estimated to have cost, where there are prices.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "Money::serialize_number_if_any")]
+    pub estimated_cost_usd: Option<Money>,
+    /// The prices of the estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<PricedBy>,
     /// How long this run took, in seconds.
     pub elapsed_s: f64,
     /// The checkpoint.
@@ -122,6 +131,9 @@ pub struct Summary {
     /// Whether it was a dry run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// What would be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Box<PlanReport>>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -134,6 +146,7 @@ impl Summary {
     pub fn new(verb: &'static str, started_at: String) -> Self {
         Self {
             too_many_failures: false,
+            too_dear: false,
             at_once: 0,
             slowed: Vec::new(),
             verb,
@@ -158,6 +171,8 @@ impl Summary {
             requests: BTreeMap::new(),
             retries: 0,
             throttled: 0,
+            estimated_cost_usd: None,
+            prices: None,
             elapsed_s: 0.0,
             checkpoint: None,
             failures: None,
@@ -166,6 +181,7 @@ impl Summary {
             added: None,
             restored: "restored",
             dry_run: false,
+            plan: None,
         }
     }
 
@@ -239,6 +255,12 @@ impl Summary {
         let pending = self.pending.saturating_sub(self.waiting);
         if pending > 0 {
             lines.push(format!("  {} listed and not yet done", HumanCount(pending)));
+        }
+        if let (Some(spent), Some(prices)) = (self.estimated_cost_usd, &self.prices) {
+            lines.push(format!("  ~{spent} spent, {prices}"));
+        }
+        if let Some(plan) = &self.plan {
+            lines.extend(plan.text());
         }
         if verbose {
             let requests: Vec<String> =
