@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::{Cost, Money, Operation, Requests, STANDARD, Tier, is_archive_class};
 
 /// The figures that are built in: those of us-east-1, of the first tier of each price, so that large
-/// amounts are estimated a little high. As of the date in the file.
+/// amounts are estimated a little high. As they were known at the date in the file: for estimates.
 const BUILT_IN: &str = include_str!("prices.json");
 
 /// Bytes of a gigabyte as S3 bills it. *Source:* the S3 FAQ, "How will I be charged": 1 GB is 2^30 bytes.
