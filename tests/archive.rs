@@ -328,6 +328,24 @@ fn a_killed_change_goes_on() {
 }
 
 #[test]
+fn what_a_killed_run_had_no_answer_to_is_done() {
+    let world = World::new();
+    world.fill(1_500);
+    // So long under way that the checkpoint names them.
+    let lost = Rule::on(Operation::CopyObject, Fault::ResetAfter).key_prefix("in/0000/00000");
+    world.server.faults().add(lost);
+    let late = Fault::Latency(Duration::from_millis(5));
+    world.server.faults().add(Rule::on(Operation::CopyObject, late));
+    let child = spawn(&world, &[DEEP, &["--concurrency", "32"]].concat());
+    wait_until(|| classes(&world).get("DEEP_ARCHIVE").is_some_and(|moved| *moved >= 1_300));
+    kill(child);
+    world.server.faults().clear();
+    let ran = change(&world, DEEP).expect(0).expect_sums();
+    assert_eq!((ran.count("resumed") + ran.count("done"), ran.count("skipped")), (1_500, 0), "{ran:?}");
+    assert_all_in(&world, "DEEP_ARCHIVE", 1_500);
+}
+
+#[test]
 fn a_killed_change_in_parts_goes_on_where_it_was() {
     let world = World::new();
     world.store().put(SOURCE, "in/large", Object::pattern(40 * MIB, 1).tag("t", "v").uploaded_in_parts(5 << 20));

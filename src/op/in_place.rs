@@ -160,11 +160,13 @@ impl Copy {
             (Err(error), _) => return Err(error),
         };
         let to = self.settings.wants.storage_class.as_deref();
-        let in_doubt = seen.upload.is_some() || tried.as_ref().is_some_and(is_in_doubt);
+        let object = Object { version_id: None, ..there.object(key) };
+        let in_doubt = seen.upload.is_some()
+            || tried.as_ref().is_some_and(is_in_doubt)
+            || self.was_written_by_an_earlier_run(&object);
         if let Some(evidence) = to.filter(|_| in_doubt).and_then(|to| settled(&seen.object, &there, to)) {
             return Ok(Look::Ended(Changed::Done(self.made(plan, seen, evidence, written_as(&there)))));
         }
-        let object = Object { version_id: None, ..there.object(key) };
         match (verdict(&object, to, how, self.settings.archived, now())?, tried) {
             (Verdict::Skip(skip), _) => Ok(Look::Ended(Changed::Skipped(skip))),
             (Verdict::Change, Some(tried)) if !may_go_on || tried.class != Class::Unmet => Err(too_often(tried)),
