@@ -140,3 +140,24 @@ fn a_restored_copy_that_expires_meanwhile_is_archived_again() {
     assert_eq!((ran.count("done"), ran.count("skipped")), (0, 4), "{ran:?}");
     world.assert_none_open();
 }
+
+#[test]
+fn archived_objects_are_restored_and_copied_where_that_is_wanted() {
+    let world = World::with(Config { restore_after: Some(Duration::from_millis(500)), ..Config::default() });
+    for n in 0..30 {
+        let class = ["STANDARD", "GLACIER", "DEEP_ARCHIVE"][n % 3];
+        let key = format!("in/{n}");
+        world.store().put(SOURCE, &key, common::object(&key, n).storage_class(class));
+    }
+    let restoring = ["--archived", "restore", "--days", "1", "--poll-interval", "200ms"];
+    let ran = world.copy_all(&[&restoring[..], &["--dry-run"]].concat()).expect(0).expect_sums();
+    assert_eq!(ran.json()["skipped_by_reason"]["would-restore"], 20, "{ran:?}");
+    let ran = world.copy_all(&restoring).expect(0).expect_sums();
+    assert_eq!((ran.count("done"), world.server.requests(Operation::RestoreObject)), (30, 20), "{ran:?}");
+    world.assert_copied();
+    // What is there is not restored to be skipped.
+    let ran = world.copy_all(&[&restoring[..], &["--no-overwrite", "--restart"]].concat()).expect(0).expect_sums();
+    assert_eq!((ran.count("skipped"), world.server.requests(Operation::RestoreObject)), (30, 20), "{ran:?}");
+    world.copy_all(&["--archived", "restore"]).expect(2);
+    world.copy_all(&["--days", "1"]).expect(2);
+}

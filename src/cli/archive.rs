@@ -1,11 +1,12 @@
 //! The flags about archives, and what it takes to change objects in place.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::model::{Class, Error, Location, Mapping, Versioning, map_changes, map_sources};
-use crate::op::{Archived, InPlace, Keep, Via, Wants};
+use crate::model::{Class, Error, Location, Mapping, Tier, Versioning, map_changes, map_sources, parse_duration};
+use crate::op::{Archived, InPlace, Keep, RestoreSettings, Via, Waiting, Wants};
 use crate::store::Bucket;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -15,6 +16,48 @@ enum ArchivedArg {
     /// They fail, with a word on what to do.
     #[default]
     Fail,
+    /// They are restored, and copied as soon as they can be read, as by s3bulk restore --to.
+    Restore,
+}
+
+/// How fast, and how dear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TierArg {
+    /// Within 12 hours, 48 from Deep Archive; the cheapest
+    Bulk,
+    /// Within 5 hours, 12 from Deep Archive
+    Standard,
+    /// Within minutes; not from Deep Archive
+    Expedited,
+}
+
+impl From<TierArg> for Tier {
+    fn from(tier: TierArg) -> Self {
+        match tier {
+            TierArg::Bulk => Self::Bulk,
+            TierArg::Standard => Self::Standard,
+            TierArg::Expedited => Self::Expedited,
+        }
+    }
+}
+
+pub(super) fn parse_pause(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        pause if pause < Duration::from_millis(100) => Err("it must be at least 100ms".to_owned()),
+        pause => Ok(pause),
+    }
+}
+
+/// The tiers that are tried, in order.
+///
+/// # Errors
+/// [`Error::Usage`] where a tier comes behind one that is slower.
+pub(super) fn tiers(args: &[TierArg]) -> Result<Vec<Tier>, Error> {
+    let tiers: Vec<Tier> = args.iter().copied().map(Tier::from).collect();
+    if tiers.windows(2).any(|pair| pair[0] <= pair[1]) {
+        return Err(Error::Usage("of several tiers, name the fastest first, as --tier expedited,standard".to_owned()));
+    }
+    Ok(tiers)
 }
 
 #[derive(Debug, Args)]
@@ -23,6 +66,16 @@ pub(super) struct ArchiveArgs {
     /// What becomes of archived objects that are not restored; no request is spent on them
     #[arg(long, value_enum, default_value = "fail", value_name = "CHOICE")]
     archived: ArchivedArg,
+    /// With --archived restore: how long restored copies stay, in days
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    days: Option<u32>,
+    /// With --archived restore: how fast; of several, each where the one before has no capacity
+    /// [default: bulk]
+    #[arg(long, value_enum, value_name = "TIER,...", value_delimiter = ',')]
+    tier: Vec<TierArg>,
+    /// With --archived restore: how often to look whether they can be read [default: as fits the tier]
+    #[arg(long, value_name = "DURATION", value_parser = parse_pause)]
+    poll_interval: Option<Duration>,
     /// Change objects in place though their bucket keeps versions: the old ones stay, and are billed
     #[arg(long)]
     allow_new_versions: bool,
@@ -42,14 +95,46 @@ impl ArchiveArgs {
     pub(super) fn archived(&self) -> Archived {
         match self.archived {
             ArchivedArg::Skip => Archived::Skip,
-            ArchivedArg::Fail => Archived::Fail,
+            ArchivedArg::Fail | ArchivedArg::Restore => Archived::Fail,
+        }
+    }
+
+    /// How archived objects are restored, if they are.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it is not said for how long, or said of what is not restored.
+    pub(super) fn restores(&self) -> Result<Option<RestoreSettings>, Error> {
+        let refuse = |what: &str| Err(Error::Usage(what.to_owned()));
+        match (self.archived, self.days) {
+            (ArchivedArg::Restore, None) => {
+                refuse("--archived restore needs --days N: how long restored copies stay, until all are copied")
+            }
+            (ArchivedArg::Restore, Some(days)) => Ok(Some(RestoreSettings {
+                days,
+                tiers: if self.tier.is_empty() { vec![Tier::Bulk] } else { tiers(&self.tier)? },
+                strict_source: false,
+                prices: None,
+                waiting: Some(Waiting { poll_interval: self.poll_interval, ..Waiting::default() }),
+            })),
+            (_, days) if days.is_some() || !self.tier.is_empty() || self.poll_interval.is_some() => {
+                refuse("--days, --tier and --poll-interval are for objects that are restored: add --archived restore")
+            }
+            _ => Ok(None),
         }
     }
 
     /// What makes another run the same job.
     pub(super) fn identity(&self, options: &mut BTreeMap<String, String>) {
-        if self.archived == ArchivedArg::Skip {
-            options.insert("archived".to_owned(), "skip".to_owned());
+        let mut put = |name: &str, value: String| drop(options.insert(name.to_owned(), value));
+        match self.archived {
+            ArchivedArg::Skip => put("archived", "skip".to_owned()),
+            ArchivedArg::Fail => {}
+            ArchivedArg::Restore => {
+                put("archived", "restore".to_owned());
+                self.days.into_iter().for_each(|days| put("days", days.to_string()));
+                let tiers = self.tier.iter().map(|tier| Tier::from(*tier).as_str());
+                put("tier", tiers.collect::<Vec<_>>().join(","));
+            }
         }
     }
 
@@ -69,6 +154,10 @@ impl ArchiveArgs {
                 refuse("--allow-new-versions is for changes in place, where source and destination are the same")
             }
             _ if !is_in_place => Ok(None),
+            _ if self.archived == ArchivedArg::Restore => refuse(
+                "--archived restore is for copies: restore the objects with s3bulk restore --wait before they are changed \
+                 in place",
+            ),
             Asked { via: Via::Client, .. } => refuse(
                 "--via client would send the bytes through this machine: in place, the store changes objects itself",
             ),

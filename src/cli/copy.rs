@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use super::archive::{ArchiveArgs, Asked, are_in_place, map_copies};
 use super::chosen::ChosenArgs;
 use super::ends::{EndArgs, Open, Opened, check_objects, side};
+use super::estimate::Estimate;
 use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::frame::{self, finished};
@@ -17,13 +18,17 @@ use super::machine::fit_open_files;
 use super::plan::{Planning, Said};
 use super::policy::{Needed, Reached};
 use super::prices::PriceArgs;
+use super::restore::buckets;
 use super::tell::tell;
 use super::unattended::{Unattended, UnattendedArgs};
 use super::written::{KeepArgs, PartArgs, WriteArgs};
 use crate::job::{Job, Limits, Stop};
 use crate::journal::{Claim, JobIdentity, Place};
 use crate::model::{Error, Location, Mapping, Target, escape_key};
-use crate::op::{Copy, CopyNeeds, CopySettings, DryRun, Via, allow_copy, choose, partition, same_store};
+use crate::op::{
+    Copy, CopyNeeds, CopySettings, DryRun, Restore, RestorePlan, RestoreSettings, Via, allow_copy, allow_restore,
+    choose, partition, same_store,
+};
 use crate::pace::{ByteBudget, Pacer};
 use crate::report::{FailuresFile, ReceiptFile, Report, Terminal};
 use crate::store::{Bucket, CustomerKey, End, PageRequest};
@@ -181,7 +186,11 @@ impl CopyArgs {
             "not in it: kms:Decrypt for objects of the source that are encrypted with KMS keys of your own, and \
              kms:GenerateDataKey and kms:Decrypt where the destination's default encryption is with one",
         );
-        Ok(Needed { policies: allow_copy(&needs), notes: kms.into_iter().collect() })
+        let policies = match self.archive.restores()? {
+            Some(_) => allow_restore(&needs.sources, self.dry_run, &needs.source, Some(&needs)),
+            None => allow_copy(&needs),
+        };
+        Ok(Needed { policies, notes: kms.into_iter().collect() })
     }
 
     /// What makes another run the same job: what was typed, and the stores that it means.
@@ -223,15 +232,23 @@ impl CopyArgs {
 
 /// Runs the verb. `typed` is the command line as it was typed, for the hints.
 pub(super) fn run(args: &CopyArgs, typed: &[OsString], terminal: &Terminal) -> Exit {
-    let work = async |(job, op, planning): (Job, Copy, Planning)| {
-        if args.dry_run {
-            let (op, plan) = DryRun::new(op);
-            let mut finished = job.run(op).await;
-            let plan = std::mem::take(&mut *plan.lock().unwrap_or_else(PoisonError::into_inner));
-            planning.finish(plan, &mut finished);
-            return finished;
-        }
-        job.run(op).await
+    let work = async |Prepared { job, copy, restores, planning }: Prepared| {
+        let restore = |copy, (buckets, settings)| Restore::new(buckets, settings, Some(copy));
+        let (mut finished, plan) = match (args.dry_run, restores) {
+            (false, None) => return job.run(copy).await,
+            (false, Some(restores)) => return job.run(restore(copy, restores)).await,
+            (true, None) => {
+                let (op, plan) = DryRun::new(copy);
+                (job.run(op).await, plan)
+            }
+            (true, Some(restores)) => {
+                let (op, plan) = RestorePlan::new(restore(copy, restores));
+                (job.run(op).await, plan)
+            }
+        };
+        let plan = std::mem::take(&mut *plan.lock().unwrap_or_else(PoisonError::into_inner));
+        planning.finish(plan, &mut finished);
+        finished
     };
     let tell = |ran, stop: &Stop, job| {
         let mut finished = finished("copy", ran, stop);
@@ -248,19 +265,29 @@ pub(super) fn run(args: &CopyArgs, typed: &[OsString], terminal: &Terminal) -> E
     )
 }
 
+/// A job that is ready to run.
+struct Prepared {
+    job: Job,
+    copy: Copy,
+    /// How archived objects are restored, if they are.
+    restores: Option<(Vec<Bucket>, RestoreSettings)>,
+    planning: Planning,
+}
+
 /// Resolves what was typed into a job.
 async fn prepare(
     args: &CopyArgs,
     unattended: &Unattended,
     stop: &Stop,
     terminal: &Terminal,
-) -> Result<(Job, Copy, Planning), Error> {
+) -> Result<Prepared, Error> {
     let parse = |text: &String| Location::parse(text, args.no_glob).map_err(Error::Usage);
     let locations = args.sources.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let dest = parse(&args.dest)?;
     let choice = args.chosen.filter()?;
     let mut wants = args.written.wants()?;
     let priced = args.prices.read()?;
+    let restores = args.archive.restores()?;
     check_version(args, &locations)?;
     let keys = args.written.customer_keys()?;
     let rekeys = args.rekeys(&keys);
@@ -289,7 +316,7 @@ async fn prepare(
         pacer: &pacer,
         via: args.via(),
         version_id: args.version_id.as_deref(),
-        looks_beside: args.keep.keep().looks_beside(),
+        looks_beside: args.keep.keep().looks_beside() || restores.is_some(),
     };
     let Opened { mut sources, copies, dest: dest_bucket } = open.all(locations.clone(), mappings, &dest).await?;
 
@@ -302,6 +329,7 @@ async fn prepare(
     let receipt_path = args.receipt.as_deref().filter(|_| !args.dry_run);
     check_receipt(receipt_path, failures_path.as_deref(), checkpoint.as_deref())?;
     unattended.refuse_files(&[receipt_path, failures_path.as_deref(), checkpoint.as_deref()])?;
+    let plain = identity.clone();
     let claim = Claim::new(identity, &place, args.checkpoint.mode())?;
     for source in &mut sources {
         // As of the job's first start, so that a resumed job chooses the same objects.
@@ -314,6 +342,20 @@ async fn prepare(
             say_overwrites(&dest_bucket, &dest, terminal).await;
         }
     }
+    let max_failures = args.checkpoint.max_failures;
+    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
+    let restores = restores.map(|settings| RestoreSettings {
+        prices: prices.clone(),
+        strict_source: args.strict_source,
+        ..settings
+    });
+    let is_new = !claim.is_resumed() && !args.dry_run && !args.checkpoint.retry_failed;
+    if let (Some(settings), true) = (&restores, prices.is_some() && is_new && priced.asks()) {
+        let op = Restore::new(buckets(&sources), RestoreSettings { waiting: None, ..settings.clone() }, None);
+        let (sources, pacer) = (sources.clone(), Arc::clone(&pacer));
+        Estimate { sources, op, identity: plain, pacer, limits, stop }.ask(terminal).await?;
+    }
+    let restores = restores.map(|settings| (buckets(&sources), settings));
     let settings = CopySettings {
         strict_source: args.strict_source,
         may_fall_back: in_place.is_none() && args.via() == Via::Auto && args.ends.source_has_own_credentials(),
@@ -362,11 +404,9 @@ async fn prepare(
             resumed.done
         ));
     }
-    let max_failures = args.checkpoint.max_failures;
-    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
     let stop = stop.clone();
     let job = Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, meter, stop };
-    Ok((job, op, planning))
+    Ok(Prepared { job, copy: op, restores, planning })
 }
 
 fn region_of(bucket: &Bucket) -> String {

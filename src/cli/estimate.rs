@@ -25,11 +25,16 @@ pub(super) struct Estimate<'a> {
 }
 
 impl Estimate<'_> {
-    /// Lists all of it, and adds up what its restores cost.
+    /// Asks whether so much may be spent as is estimated, where that is much and somebody can answer.
     ///
     /// # Errors
-    /// Those of a run.
-    pub(super) async fn cost(self, terminal: &Terminal) -> Result<Money, Error> {
+    /// Those of a run; [`Error::Usage`] where nobody can answer, or the answer is no.
+    pub(super) async fn ask(self, terminal: &Terminal) -> Result<(), Error> {
+        ask_for(self.cost(terminal).await?, terminal).await
+    }
+
+    /// Lists all of it, and adds up what its restores cost.
+    async fn cost(self, terminal: &Terminal) -> Result<Money, Error> {
         let (op, plan) = RestorePlan::new(self.op);
         let job = Job {
             verb: "restore",
@@ -53,11 +58,7 @@ impl Estimate<'_> {
     }
 }
 
-/// Asks whether so much may be spent, where somebody can answer.
-///
-/// # Errors
-/// [`Error::Usage`] where nobody can, or the answer is no.
-pub(super) async fn ask_for(cost: Money, terminal: &Terminal) -> Result<(), Error> {
+async fn ask_for(cost: Money, terminal: &Terminal) -> Result<(), Error> {
     if cost <= Money::dollars(UNASKED) {
         return Ok(());
     }

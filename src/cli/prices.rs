@@ -17,6 +17,9 @@ pub(super) struct PriceArgs {
     /// End the run, to be resumed, once the job has cost about AMOUNT dollars, as 5 or 0.50
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     max_cost: Option<Money>,
+    /// Do not ask before restores that are estimated at more than 100 dollars
+    #[arg(long)]
+    yes: bool,
 }
 
 fn amount(text: &str) -> Result<Money, String> {
@@ -32,6 +35,7 @@ pub(super) struct Priced {
     given: Option<Arc<Prices>>,
     /// What the job may cost.
     pub(super) max_cost: Option<Money>,
+    yes: bool,
 }
 
 impl PriceArgs {
@@ -45,11 +49,16 @@ impl PriceArgs {
             let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
             Prices::parse(&text).map(Arc::new).map_err(refused)
         };
-        Ok(Priced { given: self.prices.as_ref().map(read).transpose()?, max_cost: self.max_cost })
+        Ok(Priced { given: self.prices.as_ref().map(read).transpose()?, max_cost: self.max_cost, yes: self.yes })
     }
 }
 
 impl Priced {
+    /// Whether dear restores are asked for: nothing bounds what they cost.
+    pub(super) fn asks(&self) -> bool {
+        !self.yes && self.max_cost.is_none()
+    }
+
     /// The prices of stores of which all are AWS or not: those that are built in are only AWS's.
     ///
     /// # Errors
@@ -79,7 +88,11 @@ mod tests {
     use super::*;
 
     fn args(prices: Option<&str>, max_cost: Option<&str>) -> PriceArgs {
-        PriceArgs { prices: prices.map(PathBuf::from), max_cost: max_cost.map(|text| amount(text).unwrap()) }
+        PriceArgs {
+            prices: prices.map(PathBuf::from),
+            max_cost: max_cost.map(|text| amount(text).unwrap()),
+            yes: false,
+        }
     }
 
     #[test]

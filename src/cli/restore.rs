@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::archive::{TierArg, parse_pause, tiers};
 use super::chosen::ChosenArgs;
 use super::ends::{EndArgs, Open, Opened, check_objects, side};
-use super::estimate::{Estimate, ask_for};
+use super::estimate::Estimate;
 use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::frame::{self, finished};
@@ -42,26 +43,6 @@ Examples:
 
 An interrupted run is resumed by running the same command again, also while it
 waits: nothing is asked for twice.";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum TierArg {
-    /// Within 12 hours, 48 from Deep Archive; the cheapest
-    Bulk,
-    /// Within 5 hours, 12 from Deep Archive
-    Standard,
-    /// Within minutes; not from Deep Archive
-    Expedited,
-}
-
-impl From<TierArg> for Tier {
-    fn from(tier: TierArg) -> Self {
-        match tier {
-            TierArg::Bulk => Self::Bulk,
-            TierArg::Standard => Self::Standard,
-            TierArg::Expedited => Self::Expedited,
-        }
-    }
-}
 
 /// Restore archived objects; wait for them and copy them, if wanted
 ///
@@ -123,20 +104,10 @@ pub(super) struct RestoreArgs {
     checkpoint: CheckpointArgs,
     #[command(flatten)]
     prices: PriceArgs,
-    /// Do not ask before a restore that is estimated at more than 100 dollars
-    #[arg(long, help_heading = "What it costs")]
-    yes: bool,
     #[command(flatten)]
     unattended: UnattendedArgs,
     #[command(flatten)]
     shown: ShownArgs,
-}
-
-fn parse_pause(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        pause if pause < Duration::from_millis(100) => Err("it must be at least 100ms".to_owned()),
-        pause => Ok(pause),
-    }
 }
 
 fn parse_window(text: &str) -> Result<u64, String> {
@@ -150,6 +121,7 @@ fn parse_window(text: &str) -> Result<u64, String> {
 struct Meant {
     sources: Vec<Location>,
     to: Option<Location>,
+    tiers: Vec<Tier>,
 }
 
 impl RestoreArgs {
@@ -180,21 +152,18 @@ impl RestoreArgs {
         if !self.waits() && (self.poll_interval.is_some() || self.timeout.is_some()) {
             return refuse("--poll-interval and --timeout go with --wait or --to");
         }
-        if self.tier.windows(2).any(|pair| Tier::from(pair[0]) <= Tier::from(pair[1])) {
-            return refuse("of several tiers, name the fastest first, as --tier expedited,standard");
-        }
-        Ok(Meant { sources, to })
+        Ok(Meant { sources, to, tiers: tiers(&self.tier)? })
     }
 
     fn waits(&self) -> bool {
         self.wait || self.to.is_some()
     }
 
-    fn settings(&self, prices: Option<Arc<Prices>>) -> RestoreSettings {
+    fn settings(&self, tiers: &[Tier], prices: Option<Arc<Prices>>) -> RestoreSettings {
         let waiting = Waiting { poll_interval: self.poll_interval, timeout: self.timeout, window: self.window };
         RestoreSettings {
             days: self.days,
-            tiers: self.tier.iter().copied().map(Tier::from).collect(),
+            tiers: tiers.to_vec(),
             strict_source: self.strict_source,
             prices,
             waiting: self.waits().then_some(waiting),
@@ -203,7 +172,7 @@ impl RestoreArgs {
 
     /// The policies that it needs.
     pub(super) async fn needed(&self) -> Result<Needed, Error> {
-        let Meant { sources, to } = self.meant()?;
+        let Meant { sources, to, .. } = self.meant()?;
         let (source_end, dest_end) = (Reached::new(self.ends.source()).await, Reached::new(self.ends.dest()).await);
         let (from, onto) = (source_end.side(), dest_end.side());
         let source = source_end.party(&sources[0].bucket);
@@ -320,6 +289,7 @@ async fn prepare(
     let max_failures = args.checkpoint.max_failures;
     let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
     let pacer = Pacer::new(args.speed.requests.bounds(concurrency, args.speed.bandwidth), stop.token.clone());
+    let tiers = meant.tiers.clone();
     let Ready { mut sources, copies } = open(meant, (&source_end, &dest_end), &pacer).await?;
 
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
@@ -335,12 +305,10 @@ async fn prepare(
         check_objects(&sources).await?;
     }
     let is_new = !claim.is_resumed() && !args.dry_run && !args.checkpoint.retry_failed;
-    let asks = is_new && !args.yes && priced.max_cost.is_none();
-    if let (Some(prices), true) = (&prices, asks) {
-        let op = Restore::new(buckets(&sources), args.settings(Some(Arc::clone(prices))), None);
-        let estimate =
-            Estimate { sources: sources.clone(), op, identity: plain, pacer: Arc::clone(&pacer), limits, stop };
-        ask_for(estimate.cost(terminal).await?, terminal).await?;
+    if prices.is_some() && is_new && priced.asks() {
+        let op = Restore::new(buckets(&sources), args.settings(&tiers, prices.clone()), None);
+        let (sources, pacer) = (sources.clone(), Arc::clone(&pacer));
+        Estimate { sources, op, identity: plain, pacer, limits, stop }.ask(terminal).await?;
     }
     let settings = CopySettings {
         strict_source: args.strict_source,
@@ -366,7 +334,7 @@ async fn prepare(
     // A dry run has its price in the plan.
     let shown = prices.clone().filter(|_| !args.dry_run);
     let meter = priced.meter(shown, args.written.wants()?.storage_class.as_deref());
-    let op = Restore::new(buckets(&sources), args.settings(prices.clone()), copy);
+    let op = Restore::new(buckets(&sources), args.settings(&tiers, prices.clone()), copy);
     let print_all_failures = args.shown.verbose > 0 || failures_path.is_none();
     let failures = FailuresFile::new(failures_path)?;
     let journal = claim.begin()?;
@@ -379,7 +347,7 @@ async fn prepare(
     Ok((job, op, prices))
 }
 
-fn buckets(sources: &[Source]) -> Vec<Bucket> {
+pub(super) fn buckets(sources: &[Source]) -> Vec<Bucket> {
     sources.iter().map(|source| source.bucket.clone()).collect()
 }
 

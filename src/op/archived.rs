@@ -7,7 +7,7 @@ use crate::store::Head;
 const CODE: &str = "InvalidObjectState";
 
 /// What to do about one.
-const HINT: &str = "restore it first (s3bulk restore --to DEST copies objects as soon as they can be read), or leave \
+const HINT: &str = "restore it first (s3bulk restore --to DEST, or --archived restore here, copies objects as soon as they can be read), or leave \
                     such objects out with --archived skip";
 
 /// What becomes of archived objects that are not restored.
