@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::frame::{self, finished};
 use super::machine::fit_open_files;
+use super::manifest::{ManifestArgs, claim_with};
 use super::policy::{Needed, Reached};
 use super::tell::tell;
 use super::unattended::{Unattended, UnattendedArgs};
@@ -42,6 +43,7 @@ Examples:
   s3bulk copy --include '*.csv' --exclude 'tmp/*' --older-than 7d s3://a/ s3://b/
   s3bulk copy --dry-run s3://logs/ s3://archive/
   s3bulk copy --source-profile old --dest-endpoint-url https://minio.example s3://a/ s3://b/
+  s3bulk copy --manifest keys.txt s3://a/x/ s3://b/y/
   s3bulk copy --retry-failed s3://logs/2025/ s3://archive/logs/2025/
 
 An interrupted run is resumed by running the same command again.";
@@ -81,7 +83,7 @@ pub(super) struct CopyArgs {
     strict_source: bool,
 
     /// Copy this version of the one object that SOURCE is
-    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ID", conflicts_with = "manifest", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     version_id: Option<String>,
     /// Write a line for each copy to FILE (.jsonl or .jsonl.zst)
     #[arg(long, value_name = "FILE")]
@@ -89,6 +91,8 @@ pub(super) struct CopyArgs {
 
     #[command(flatten)]
     chosen: ChosenArgs,
+    #[command(flatten)]
+    manifest: ManifestArgs,
     #[command(flatten)]
     written: WriteArgs,
     #[command(flatten)]
@@ -149,7 +153,8 @@ impl CopyArgs {
             "not in it: kms:Decrypt for objects of the source that are encrypted with KMS keys of your own, and \
              kms:GenerateDataKey and kms:Decrypt where the destination's default encryption is with one",
         );
-        Ok(Needed { policies: allow_copy(&needs), notes: kms.into_iter().collect() })
+        let manifest = self.manifest.in_bucket().map(|_| "not in it: s3:GetObject for the manifest");
+        Ok(Needed { policies: allow_copy(&needs), notes: kms.into_iter().chain(manifest).collect() })
     }
 
     /// What makes another run the same job: what was typed, and the stores that it means.
@@ -157,6 +162,7 @@ impl CopyArgs {
         let mut options = BTreeMap::new();
         let (source_end, dest_end) = ends;
         self.chosen.identity(&mut options);
+        self.manifest.identity(&mut options);
         self.written.identity(&mut options);
         self.keep.identity(&mut options);
         options.extend(self.version_id.iter().map(|id| ("version-id".to_owned(), id.clone())));
@@ -250,18 +256,21 @@ async fn prepare(
     };
     let Opened { mut sources, copies, dest: dest_bucket } = open.all(locations, mappings, &dest).await?;
 
+    let manifest = args.manifest.open(&source_end, &pacer).await?;
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     let failures_path = if args.dry_run { None } else { args.checkpoint.failures_path(checkpoint.as_deref())? };
     let receipt_path = args.receipt.as_deref().filter(|_| !args.dry_run);
     check_receipt(receipt_path, failures_path.as_deref(), checkpoint.as_deref())?;
     unattended.refuse_files(&[receipt_path, failures_path.as_deref(), checkpoint.as_deref()])?;
-    let claim = Claim::new(identity, &place, args.checkpoint.mode())?;
+    let claim = claim_with(Claim::new(identity, &place, args.checkpoint.mode())?, manifest.as_ref())?;
     for source in &mut sources {
         // As of the job's first start, so that a resumed job chooses the same objects.
         source.filter = choice.resolve(claim.started_at(), &source.location)?.map(Arc::new);
     }
     if !claim.is_resumed() {
-        check_objects(&sources).await?;
+        if manifest.is_none() {
+            check_objects(&sources).await?;
+        }
         if !args.dry_run && !args.shown.quiet {
             say_overwrites(args, &dest_bucket, &dest, terminal).await;
         }
@@ -299,9 +308,15 @@ async fn prepare(
         ));
     }
     let max_failures = args.checkpoint.max_failures;
-    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
-    let stop = stop.clone();
-    Ok((Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
+    let limits = Limits {
+        concurrency,
+        list_concurrency: args.speed.list_concurrency,
+        max_failures,
+        objects: args.chosen.limit,
+        strict: args.manifest.is_strict(),
+    };
+    let (stop, manifest) = (stop.clone(), manifest.map(Arc::new));
+    Ok((Job { verb: "copy", sources, manifest, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
 }
 
 fn check_version(args: &CopyArgs, sources: &[Location]) -> Result<(), Error> {

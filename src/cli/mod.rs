@@ -13,6 +13,7 @@ mod hints;
 mod jobs;
 mod list;
 mod machine;
+mod manifest;
 mod policy;
 mod tell;
 mod unattended;

@@ -47,6 +47,9 @@ pub(super) fn tell(
         Status::Interrupted if summary.too_many_failures => {
             tell_resume("ended early, more objects failed than --max-failures allows", typed, summary, terminal);
         }
+        Status::Interrupted if summary.at_bad_line => {
+            tell_resume("ended at a line of the manifest that is at fault, as --strict says", typed, summary, terminal);
+        }
         Status::Interrupted => {
             let how = if finished.signal.is_some() { "interrupted" } else { "the time is up, and work is left" };
             tell_resume(how, typed, summary, terminal);

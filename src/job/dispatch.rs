@@ -1,6 +1,8 @@
 //! The one task that hands items out, takes their outcomes in, and owns the journal, the counts
 //! and the report. At most twice the concurrency of items is open at once.
 
+mod limits;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,6 +70,10 @@ pub(super) struct Dispatcher<O> {
     breaker: Breaker,
     /// Whether more objects failed than may.
     too_many: bool,
+    /// Whether a line of the manifest ended it.
+    bad_line: bool,
+    /// How many objects more the pass may take, where that is limited.
+    room: Option<u64>,
     open: JoinSet<Ended>,
     /// Items that an earlier run left open or closed, and that the sources may yield.
     known: HashSet<(u32, Position)>,
@@ -82,7 +88,7 @@ impl<O: Op> Dispatcher<O> {
     pub(super) fn new(op: O, job: Job) -> Self {
         Self {
             op: Arc::new(op),
-            feed: Feed::new(job.sources, job.limits.list_concurrency, Order::Largest),
+            feed: Feed::new(job.sources, job.manifest, job.limits.list_concurrency, Order::Largest),
             resumed: job.journal.resumed().map_or(0, Tally::settled),
             journal: job.journal,
             syncer: Syncer::new(),
@@ -97,6 +103,8 @@ impl<O: Op> Dispatcher<O> {
             ready: Ready::default(),
             breaker: Breaker::new(job.limits.max_failures),
             too_many: false,
+            bad_line: false,
+            room: None,
             open: JoinSet::new(),
             known: HashSet::new(),
             in_parts: HashMap::new(),
@@ -136,6 +144,7 @@ impl<O: Op> Dispatcher<O> {
     async fn pass(&mut self, ranges: Vec<usize>, reopened: Vec<Item>) -> Result<(), Error> {
         self.feed.plan(&mut self.journal, ranges)?;
         self.counts.listed += reopened.len() as u64;
+        self.limit();
         self.known = self.journal.known_items();
         self.ready = Ready::default();
         for item in reopened {
@@ -202,19 +211,28 @@ impl<O: Op> Dispatcher<O> {
         match yielded {
             Yield::Items { range, items, filtered, through } => {
                 for item in items {
+                    if self.room == Some(0) {
+                        break;
+                    }
                     if !self.known.is_empty() && self.known.remove(&(item.source, item.position())) {
                         self.feed.begun(range, 1);
                         continue;
                     }
                     self.counts.listed += 1;
+                    self.take_room();
                     let item = Arc::new(item);
                     let ticket = self.journal.emit(range, &item)?;
                     self.ready.push(Some(range), (ticket, item));
                 }
                 self.counts.listed += filtered;
                 self.counts.filtered += filtered;
+                if self.room == Some(0) {
+                    self.cease();
+                    return Ok(());
+                }
                 through.map_or(Ok(()), |through| self.journal.passed(range, through))?;
             }
+            Yield::Refused { range, lines } => self.refuse(range, lines)?,
             Yield::Split { range, cuts } => {
                 let rest = self.journal.split(range, cuts)?;
                 self.feed.on_split(&mut self.journal, rest)?;

@@ -191,6 +191,17 @@ impl Journal {
         self.track_of(range).map(Track::exhausted)
     }
 
+    /// No range has more items.
+    pub fn exhaust_all(&mut self) {
+        self.tracks.values_mut().for_each(Track::exhausted);
+    }
+
+    /// Objects that all runs of the job began to work on, as far as it is recorded.
+    pub fn begun(&self) -> u64 {
+        let ended = self.state.totals.settled().saturating_add(self.state.failures_left());
+        ended.saturating_add(self.state.open.len() as u64)
+    }
+
     /// What a listing's ranges found is in its output, which has `length` bytes with it where it is a
     /// file; `sums` is what it adds up.
     ///

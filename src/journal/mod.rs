@@ -25,7 +25,7 @@ mod track;
 
 pub use claim::{Claim, Mode, Place};
 pub use failures::FailedItems;
-pub use identity::JobIdentity;
+pub use identity::{JobIdentity, ManifestPrint};
 pub use log::{Journal, Wrote};
 pub use record::Ending;
 pub use track::Ticket;

@@ -11,6 +11,10 @@ use crate::model::{Item, Outcome, Skip};
 pub struct DryRun(pub Copy);
 
 impl Op for DryRun {
+    fn dest(&self, item: &Item) -> String {
+        self.0.dest_of(item)
+    }
+
     async fn run(&self, item: &Item, _: &Steps) -> Outcome {
         let plan = match self.0.plan(item) {
             Ok(plan) => plan,

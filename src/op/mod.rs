@@ -40,6 +40,11 @@ pub trait Op: Send + Sync + 'static {
     /// Dropping it drops the request that is under way: whether it took effect is then unknown.
     fn run(&self, item: &Item, steps: &Steps) -> impl Future<Output = Outcome> + Send;
 
+    /// Where an item goes: `s3://bucket/key`, or nothing where it goes nowhere.
+    fn dest(&self, _item: &Item) -> String {
+        String::new()
+    }
+
     /// Whether the store slows down requests for this item, and enough of them wait: others go first.
     fn must_wait(&self, _item: &Item) -> bool {
         false

@@ -54,6 +54,9 @@ pub struct Summary {
     /// It was ended because more objects failed than may.
     #[serde(skip)]
     pub too_many_failures: bool,
+    /// It was ended by a line of its manifest that is at fault.
+    #[serde(skip)]
+    pub at_bad_line: bool,
     /// Requests that may be in flight at the end.
     #[serde(skip)]
     pub at_once: usize,
@@ -125,6 +128,7 @@ impl Summary {
     pub fn new(verb: &'static str, started_at: String) -> Self {
         Self {
             too_many_failures: false,
+            at_bad_line: false,
             at_once: 0,
             slowed: Vec::new(),
             verb,
