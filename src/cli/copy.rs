@@ -316,7 +316,10 @@ async fn prepare(
         strict: args.manifest.is_strict(),
     };
     let (stop, manifest) = (stop.clone(), manifest.map(Arc::new));
-    Ok((Job { verb: "copy", sources, manifest, journal, checkpoint, failures, receipt, report, pacer, limits, stop }, op))
+    Ok((
+        Job { verb: "copy", sources, manifest, journal, checkpoint, failures, receipt, report, pacer, limits, stop },
+        op,
+    ))
 }
 
 fn check_version(args: &CopyArgs, sources: &[Location]) -> Result<(), Error> {

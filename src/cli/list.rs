@@ -40,6 +40,7 @@ Examples:
   s3bulk list --format jsonl s3://bucket | jq .key
   s3bulk list --output keys.csv.gz s3://bucket
   s3bulk list --summarize --depth 2 s3://bucket
+  s3bulk list --manifest inventory/manifest.json --min-size 1GB s3://bucket
   s3bulk list --older-than 30d --storage-class-in STANDARD 's3://bucket/*/logs/**.gz'
 
 The order is that in which keys are found, unless --ordered is given. CSV, TSV

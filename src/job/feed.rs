@@ -52,12 +52,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(
-        sources: Vec<Source>,
-        manifest: Option<Arc<Manifest>>,
-        concurrency: usize,
-        order: Order,
-    ) -> Self {
+    pub(super) fn new(sources: Vec<Source>, manifest: Option<Arc<Manifest>>, concurrency: usize, order: Order) -> Self {
         let readers = if manifest.is_some() { READERS } else { usize::MAX };
         Self {
             sources: sources.into_iter().map(Arc::new).collect(),

@@ -68,7 +68,10 @@ impl ManifestPrint {
     pub(super) fn check(&self, before: Option<&Self>) -> Result<(), String> {
         let advice = "--restart begins anew";
         if self.size.is_none() {
-            return Err(format!("a manifest from {} cannot be read again where the run was interrupted: {advice}", self.name));
+            return Err(format!(
+                "a manifest from {} cannot be read again where the run was interrupted: {advice}",
+                self.name
+            ));
         }
         match before {
             Some(before) if Self { name: self.name.clone(), ..before.clone() } == *self => Ok(()),

@@ -14,8 +14,8 @@ use super::route::Way;
 use super::wants::Read;
 use super::{Op, Steps, Wants, parts};
 use crate::model::{
-    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Object, Operation, Outcome, Receipt, RequestError,
-    Skip, Written, now,
+    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Object, Operation, Origin, Outcome, Receipt,
+    RequestError, Skip, Written, now,
 };
 use crate::pace::ByteBudget;
 use crate::store::{Bucket, Head};
@@ -293,7 +293,8 @@ impl Copy {
     /// In parts or in one piece, as the object turns out to be large or small.
     async fn copy(&self, plan: &Plan<'_>, item: &Item, steps: &Steps) -> Result<Copied, RequestError> {
         let known;
-        let item = if item.object.is_unknown() && item.upload.is_none() {
+        // It failed before it was known.
+        let item = if matches!(item.origin, Origin::Failure(_)) && item.object.is_unknown() && item.upload.is_none() {
             known = self.seen_now(plan, item).await?;
             &known
         } else {

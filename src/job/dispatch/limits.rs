@@ -42,7 +42,7 @@ impl<O: Op> Dispatcher<O> {
             let ticket = self.journal.emit(range, &item)?;
             if !failure.is_of_line() {
                 failure.dest = self.op.dest(&item);
-            } else if self.limits.strict {
+            } else if self.limits.strict && !self.retried {
                 self.bad_line = true;
                 self.stop.cancel();
             }

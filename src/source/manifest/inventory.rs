@@ -28,7 +28,8 @@ impl Inventory {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("it is not the manifest.json of an S3 Inventory: {error}"))
+        serde_json::from_slice(bytes)
+            .map_err(|error| format!("it is not the manifest.json of an S3 Inventory: {error}"))
     }
 
     /// The bucket that the files are in.
@@ -47,7 +48,9 @@ impl Inventory {
             "PARQUET" => Err("its files are in Parquet, which this program was built without (feature `parquet`): \
                               have the inventory written as CSV"
                 .to_owned()),
-            other => Err(format!("its files are in {other}, which is not read: have the inventory written as CSV or Parquet")),
+            other => Err(format!(
+                "its files are in {other}, which is not read: have the inventory written as CSV or Parquet"
+            )),
         }
     }
 }

@@ -94,7 +94,7 @@ impl Layout {
 }
 
 /// The name of a column as it is compared: `VersionId` and `version_id` are one.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     name.trim().to_ascii_lowercase().replace(['_', '-', ' '], "")
 }
 
@@ -132,7 +132,8 @@ pub(super) fn detect(head: &[u8], name: &str, format: Option<ManifestFormat>, bu
 /// The `manifest.json` of an S3 Inventory is one JSON object with these fields.
 fn is_inventory(head: &[u8]) -> bool {
     let head = String::from_utf8_lossy(head);
-    head.trim_start().starts_with('{') && ["\"sourceBucket\"", "\"fileFormat\""].iter().all(|field| head.contains(field))
+    head.trim_start().starts_with('{')
+        && ["\"sourceBucket\"", "\"fileFormat\""].iter().all(|field| head.contains(field))
 }
 
 /// A line that names columns, `bucket` and `key` among them.

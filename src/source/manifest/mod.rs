@@ -123,7 +123,9 @@ fn shown(name: &str) -> String {
 fn unreadable(name: &str, error: &io::Error) -> Error {
     let name = shown(name);
     match error.get_ref().and_then(|inner| inner.downcast_ref::<RequestError>()) {
-        Some(error) => Error::Unworkable(format!("the manifest {name} cannot be read: {}: {}", error.code, error.message)),
+        Some(error) => {
+            Error::Unworkable(format!("the manifest {name} cannot be read: {}: {}", error.code, error.message))
+        }
         None => Error::Usage(format!("the manifest {name} cannot be read: {error}")),
     }
 }

@@ -28,7 +28,10 @@ pub(super) enum Place {
     /// Standard input, or what this path leads to: it can be read once.
     Once(Option<PathBuf>),
     Local(PathBuf),
-    Remote { bucket: Bucket, key: String },
+    Remote {
+        bucket: Bucket,
+        key: String,
+    },
 }
 
 /// How a thread waits for requests: until nobody waits for the thread any more.
@@ -39,7 +42,7 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    fn wait<T>(&self, request: impl Future<Output = Result<T, RequestError>>) -> io::Result<T> {
+    pub(super) fn wait<T>(&self, request: impl Future<Output = Result<T, RequestError>>) -> io::Result<T> {
         let stopped = || Err(RequestError::interrupted(Operation::GetObject, 0));
         let answer = self.runtime.block_on(async {
             tokio::select! {
@@ -162,13 +165,15 @@ fn unpack(mut bytes: Box<dyn Read>) -> io::Result<(Box<dyn Read>, Packing)> {
 }
 
 /// An object as a stream, a request for each piece of it.
-struct Remote {
-    bucket: Bucket,
-    key: String,
-    revision: Revision,
-    at: u64,
-    held: Bytes,
-    reach: Reach,
+pub(super) struct Remote {
+    pub(super) bucket: Bucket,
+    pub(super) key: String,
+    pub(super) revision: Revision,
+    /// Where the next piece begins.
+    pub(super) at: u64,
+    /// What is left of the last one.
+    pub(super) held: Bytes,
+    pub(super) reach: Reach,
 }
 
 impl Read for Remote {

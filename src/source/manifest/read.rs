@@ -42,13 +42,7 @@ pub(super) struct Told {
 ///
 /// # Cancellation
 /// Ends when `out` is closed. Dropping it is safe: it only reads; its thread ends when it notices.
-pub async fn read(
-    manifest: Arc<Manifest>,
-    sources: Vec<Arc<Source>>,
-    index: usize,
-    range: Range,
-    out: Sender<Yield>,
-) {
+pub async fn read(manifest: Arc<Manifest>, sources: Vec<Arc<Source>>, index: usize, range: Range, out: Sender<Yield>) {
     let last = match work(&manifest, sources, index, &range, &out).await {
         Ok(()) => Yield::Exhausted { range: index },
         Err(error) => Yield::Broken { what: format!("the manifest {}", escape_key(&manifest.print.name)), error },
@@ -342,4 +336,56 @@ fn messages(chunk: Vec<Judged>, range: usize) -> Result<Vec<Yield>, RequestError
         }
     }
     Ok(messages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(number: u64) -> Line {
+        Line { file: 0, at: number, number }
+    }
+
+    fn taken(source: usize, number: u64) -> Judged {
+        Judged::Item(item(source, at(number), Object::new("k", 1), false))
+    }
+
+    fn refused(number: u64) -> Judged {
+        let failure = Failure::of_line(Failure::MALFORMED_LINE, "b", "", String::new());
+        Judged::Refused(item(0, at(number), Object::new("", 0), false), Box::new(failure))
+    }
+
+    /// Each message: how many items it has, how many were left out, and up to where it goes.
+    fn told(chunk: Vec<Judged>) -> Vec<(usize, u64, Option<u64>)> {
+        let messages = messages(chunk, 7).unwrap();
+        let told = messages.into_iter().map(|message| match message {
+            Yield::Items { range: 7, items, filtered, through } => {
+                let through = through.map(|place| match place {
+                    Position::Line(line) => line.number,
+                    other => panic!("{other:?}"),
+                });
+                (items.len(), filtered, through)
+            }
+            Yield::Refused { range: 7, lines } => (lines.len(), 0, None),
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn lines_keep_their_order_whatever_becomes_of_them() {
+        let left = |number| Judged::Filtered(at(number));
+        assert_eq!(told(vec![left(1), taken(0, 2), left(3), left(4)]), [(1, 3, Some(4))]);
+        assert_eq!(told(vec![left(1), taken(0, 2)]), [(1, 1, None)]);
+        assert_eq!(
+            told(vec![taken(0, 1), refused(2), refused(3), left(4)]),
+            [(1, 0, None), (2, 0, None), (0, 1, Some(4))]
+        );
+        assert_eq!(told(vec![taken(0, 1), taken(0, 2), taken(1, 3)]), [(2, 0, None), (1, 0, None)]);
+    }
+
+    #[test]
+    fn what_no_other_line_would_fare_better_with_ends_it() {
+        assert!(messages(vec![taken(0, 1), Judged::Broken(broken(&"x"))], 0).is_err());
+    }
 }

@@ -273,10 +273,9 @@ impl Records {
             Result::End => Found::Nothing,
             Result::OutputEndsFull => Found::Bad(first_line(near), "it has too many fields"),
             Result::OutputFull => Found::Bad(first_line(near), TOO_LONG),
-            Result::InputEmpty if near.len() == LONGEST => Found::Bad(
-                first_line(near),
-                if first_line(near) == LONGEST { TOO_LONG } else { UNCLOSED },
-            ),
+            Result::InputEmpty if near.len() == LONGEST => {
+                Found::Bad(first_line(near), if first_line(near) == LONGEST { TOO_LONG } else { UNCLOSED })
+            }
             Result::InputEmpty if !self.ended => Found::More,
             Result::InputEmpty if fields == 0 && written == 0 && near.iter().all(|byte| b"\r\n".contains(byte)) => {
                 Found::Nothing
