@@ -221,7 +221,7 @@ fn a_list_asks_nothing_unless_told() {
 
 #[test]
 fn a_killed_copy_goes_on_behind_the_last_line_that_is_finished() {
-    let count = 3_000;
+    let count = 1_500;
     for packed in [false, true] {
         let world = World::with(Config { latency: Duration::from_millis(20), ..Config::default() });
         world.fill(count);
@@ -230,7 +230,7 @@ fn a_killed_copy_goes_on_behind_the_last_line_that_is_finished() {
         let manifest = write(&world, "keys", bytes);
         let args = ["--manifest", &manifest, "--concurrency", "64"];
         let child = world.spawn_copy_all(&args);
-        world.wait_for_writes(1_000);
+        world.wait_for_writes(500);
         kill(child);
         std::thread::sleep(Duration::from_millis(50));
         let (written, asked) = (world.written(), heads(&world));

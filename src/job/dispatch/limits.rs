@@ -56,7 +56,7 @@ impl<O: Op> Dispatcher<O> {
     }
 
     /// Whether a line of the manifest ended the run.
-    pub(in crate::job) fn was_strict(&self) -> bool {
+    pub(in super::super) fn was_strict(&self) -> bool {
         self.bad_line
     }
 }

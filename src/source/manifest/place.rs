@@ -246,10 +246,10 @@ mod tests {
         let (_runtime, reach) = reach();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m");
-        let time = fs::File::create(&path).unwrap().metadata().unwrap().modified().unwrap();
+        let time = File::create(&path).unwrap().metadata().unwrap().modified().unwrap();
         let print = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
             Place::Local(path.clone()).print("m", &reach).unwrap()
         };
         let mut bytes = vec![0; 3 << 20];

@@ -68,8 +68,9 @@ impl<'a> Fields<'a> {
 pub(super) struct Records {
     reader: Box<dyn Read>,
     buffer: Vec<u8>,
-    /// Where in the buffer the next line begins.
+    /// Where in the buffer the next line begins, and where what was read ends.
     start: usize,
+    end: usize,
     ended: bool,
     /// Bytes and lines that were passed.
     at: u64,
@@ -97,8 +98,8 @@ enum Found {
 impl Records {
     /// The lines of `reader`, which begins `at` bytes and `lines` lines behind the beginning.
     pub(super) fn new(reader: Box<dyn Read>, at: u64, lines: u64) -> Self {
-        let (buffer, fields, ends) = (Vec::with_capacity(BUFFER), vec![0; LONGEST], vec![0; FIELDS]);
-        Self { reader, buffer, start: 0, ended: false, at, lines, parser: None, fields, ends }
+        let (buffer, fields, ends) = (vec![0; BUFFER], vec![0; LONGEST], vec![0; FIELDS]);
+        Self { reader, buffer, start: 0, end: 0, ended: false, at, lines, parser: None, fields, ends }
     }
 
     /// Bytes that were passed.
@@ -113,7 +114,7 @@ impl Records {
 
     /// Whether nothing is left of what was read: the next line is to be waited for.
     pub(super) fn is_drained(&self) -> bool {
-        self.start == self.buffer.len()
+        self.start == self.end
     }
 
     /// The first bytes of what is ahead, a line or more, without passing them.
@@ -160,23 +161,20 @@ impl Records {
     }
 
     fn ahead(&self) -> &[u8] {
-        self.buffer.get(self.start..).unwrap_or_default()
+        self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Reads some more. `false` at the end.
     fn read_on(&mut self) -> io::Result<bool> {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let held = self.buffer.len();
-        self.buffer.resize(BUFFER, 0);
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
         let read = loop {
-            match self.reader.read(self.buffer.get_mut(held..).unwrap_or_default()) {
+            match self.reader.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
+                read => break read?,
             }
         };
-        self.buffer.truncate(held + read.as_ref().copied().unwrap_or(0));
-        let read = read?;
+        self.end += read;
         self.ended = read == 0;
         Ok(read > 0)
     }
@@ -258,13 +256,21 @@ impl Records {
 
     fn find_row(&mut self, delimiter: u8) -> Found {
         use csv_core::ReadRecordResult as Result;
-        let ahead = self.buffer.get(self.start..).unwrap_or_default();
+        let ahead = self.buffer.get(self.start..self.end).unwrap_or_default();
         let near = ahead.get(..LONGEST).unwrap_or(ahead);
+        if near.is_empty() {
+            // To the parser, nothing is the end.
+            return if self.ended { Found::Nothing } else { Found::More };
+        }
         let new = || Box::new(csv_core::ReaderBuilder::new().delimiter(delimiter).build());
         let reader = self.parser.get_or_insert_with(new);
         reader.reset();
         let (result, bytes, written, fields) = reader.read_record(near, &mut self.fields, &mut self.ends);
         match result {
+            // What follows it may be the other half of its end.
+            Result::Record if bytes == near.len() && near.ends_with(b"\r") && !self.ended && bytes < LONGEST => {
+                Found::More
+            }
             Result::Record => {
                 // Of two bytes that end a line, one may be left.
                 let pair = near.get(bytes.wrapping_sub(1)) == Some(&b'\r') && near.get(bytes) == Some(&b'\n');
@@ -398,6 +404,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn what_is_read_from_any_place_is_the_rest(
             text in "([a,\"\n\r\u{e9}]|b,\"c\nd\"\n){0,40}", step in 1_usize..9, table: bool
