@@ -84,7 +84,7 @@ impl Layout {
     pub(super) fn row(&self, content: &Content<'_>) -> Result<Option<Row>, String> {
         match (self, content) {
             (_, Content::Bad(why)) => Err((*why).to_owned()),
-            (_, Content::Line(line)) if line.is_empty() => Ok(None),
+            (_, Content::Line([])) => Ok(None),
             (Self::Keys, Content::Line(line)) => Ok(Some(Row::of_key(text(line)?))),
             (Self::Jsonl, Content::Line(line)) => json(line).map(Some),
             (Self::Table(table), Content::Fields(fields)) => table.row(*fields),
