@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`cli`] | what was typed becomes a resolved job; one file a verb; `clap` lives only here |
 //! | [`job`] | the loop that serves every verb: source, bounded fan-out, journal, report |
-//! | [`source`] | where work comes from: parallel listings, the failures of earlier runs |
+//! | [`source`] | where work comes from: parallel listings, manifests, the failures of earlier runs |
 //! | [`op`] | what is done to one item: one file a way of doing it |
 //! | [`journal`] | the checkpoint: append, recover, compact, resume |
 //! | [`report`] | what the user sees; `indicatif` lives only here |

@@ -147,7 +147,7 @@ fn archived_objects_are_restored_and_copied_where_that_is_wanted() {
     for n in 0..30 {
         let class = ["STANDARD", "GLACIER", "DEEP_ARCHIVE"][n % 3];
         let key = format!("in/{n}");
-        world.store().put(SOURCE, &key, common::object(&key, n).storage_class(class));
+        world.store().put(SOURCE, &key, object(&key, n).storage_class(class));
     }
     let restoring = ["--archived", "restore", "--days", "1", "--poll-interval", "200ms"];
     let ran = world.copy_all(&[&restoring[..], &["--dry-run"]].concat()).expect(0).expect_sums();

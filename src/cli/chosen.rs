@@ -28,6 +28,9 @@ pub(super) struct ChosenArgs {
     /// Only objects of these storage classes; separated by commas
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_any_class)]
     storage_class_in: Vec<String>,
+    /// Work on N objects at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
 }
 
 impl ChosenArgs {
@@ -63,6 +66,7 @@ impl ChosenArgs {
         let mut classes = self.storage_class_in.clone();
         classes.sort();
         classes.dedup();
+        put("limit", self.limit.map(|limit| limit.to_string()));
         put("storage-class-in", (!classes.is_empty()).then(|| classes.join(",")));
     }
 }

@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::frame::{self, finished};
 use super::machine::fit_open_files;
+use super::manifest::{ManifestArgs, claim_with};
 use super::plan::{Planning, Said};
 use super::policy::{Needed, Reached};
 use super::prices::PriceArgs;
@@ -52,6 +53,7 @@ Examples:
   s3bulk copy --storage-class DEEP_ARCHIVE --max-cost 50 s3://logs/ s3://archive/
   s3bulk copy --source-profile old --dest-endpoint-url https://minio.example s3://a/ s3://b/
   s3bulk copy --storage-class DEEP_ARCHIVE --older-than 30d s3://logs/ s3://logs/
+  s3bulk copy --manifest keys.txt s3://a/x/ s3://b/y/
   s3bulk copy --retry-failed s3://logs/2025/ s3://archive/logs/2025/
 
 An interrupted run is resumed by running the same command again.";
@@ -91,7 +93,7 @@ pub(super) struct CopyArgs {
     strict_source: bool,
 
     /// Copy this version of the one object that SOURCE is
-    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ID", conflicts_with = "manifest", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     version_id: Option<String>,
     /// Write a line for each copy to FILE (.jsonl or .jsonl.zst)
     #[arg(long, value_name = "FILE")]
@@ -99,6 +101,8 @@ pub(super) struct CopyArgs {
 
     #[command(flatten)]
     chosen: ChosenArgs,
+    #[command(flatten)]
+    manifest: ManifestArgs,
     #[command(flatten)]
     written: WriteArgs,
     #[command(flatten)]
@@ -190,7 +194,8 @@ impl CopyArgs {
             Some(_) => allow_restore(&needs.sources, self.dry_run, &needs.source, Some(&needs)),
             None => allow_copy(&needs),
         };
-        Ok(Needed { policies, notes: kms.into_iter().collect() })
+        let manifest = self.manifest.in_bucket().map(|_| "not in it: s3:GetObject for the manifest");
+        Ok(Needed { policies, notes: kms.into_iter().chain(manifest).collect() })
     }
 
     /// What makes another run the same job: what was typed, and the stores that it means.
@@ -198,6 +203,7 @@ impl CopyArgs {
         let mut options = BTreeMap::new();
         let (source_end, dest_end) = ends;
         self.chosen.identity(&mut options);
+        self.manifest.identity(&mut options);
         self.written.identity(&mut options);
         self.keep.identity(&mut options);
         self.archive.identity(&mut options);
@@ -324,26 +330,35 @@ async fn prepare(
         wants = args.archive.onto_itself(wants, &dest_bucket).await?;
     }
 
+    let manifest = args.manifest.open(&source_end, &pacer).await?.map(Arc::new);
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     let failures_path = if args.dry_run { None } else { args.checkpoint.failures_path(checkpoint.as_deref())? };
     let receipt_path = args.receipt.as_deref().filter(|_| !args.dry_run);
     check_receipt(receipt_path, failures_path.as_deref(), checkpoint.as_deref())?;
     unattended.refuse_files(&[receipt_path, failures_path.as_deref(), checkpoint.as_deref()])?;
     let plain = identity.clone();
-    let claim = Claim::new(identity, &place, args.checkpoint.mode())?;
+    let claim = claim_with(Claim::new(identity, &place, args.checkpoint.mode())?, manifest.as_deref())?;
     for source in &mut sources {
         // As of the job's first start, so that a resumed job chooses the same objects.
         source.filter = choice.resolve(claim.started_at(), &source.location)?.map(Arc::new);
     }
     let looks_first = args.looks_first();
     if !claim.is_resumed() {
-        check_objects(&sources).await?;
+        if manifest.is_none() {
+            check_objects(&sources).await?;
+        }
         if in_place.is_none() && !args.dry_run && looks_first {
             say_overwrites(&dest_bucket, &dest, terminal).await;
         }
     }
     let max_failures = args.checkpoint.max_failures;
-    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
+    let limits = Limits {
+        concurrency,
+        list_concurrency: args.speed.list_concurrency,
+        max_failures,
+        objects: args.chosen.limit,
+        strict: args.manifest.is_strict(),
+    };
     let restores = restores.map(|settings| RestoreSettings {
         prices: prices.clone(),
         strict_source: args.strict_source,
@@ -352,8 +367,9 @@ async fn prepare(
     let is_new = !claim.is_resumed() && !args.dry_run && !args.checkpoint.retry_failed;
     if let (Some(settings), true) = (&restores, prices.is_some() && is_new && priced.asks()) {
         let op = Restore::new(buckets(&sources), RestoreSettings { waiting: None, ..settings.clone() }, None);
-        let (sources, pacer) = (sources.clone(), Arc::clone(&pacer));
-        Estimate { sources, op, identity: plain, pacer, limits, stop }.ask(terminal).await?;
+        args.manifest.refuse_stdin()?;
+        let (sources, manifest, pacer) = (sources.clone(), manifest.clone(), Arc::clone(&pacer));
+        Estimate { sources, manifest, op, identity: plain, pacer, limits, stop }.ask(terminal).await?;
     }
     let restores = restores.map(|settings| (buckets(&sources), settings));
     let settings = CopySettings {
@@ -405,7 +421,9 @@ async fn prepare(
         ));
     }
     let stop = stop.clone();
-    let job = Job { verb: "copy", sources, journal, checkpoint, failures, receipt, report, pacer, limits, meter, stop };
+    let verb = "copy";
+    let job =
+        Job { verb, sources, manifest, journal, checkpoint, failures, receipt, report, pacer, limits, meter, stop };
     Ok(Prepared { job, copy: op, restores, planning })
 }
 

@@ -9,7 +9,7 @@ use crate::model::{Error, Money};
 use crate::op::{Restore, RestorePlan};
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, Report, Show, Terminal};
-use crate::source::Source;
+use crate::source::{Manifest, Source};
 
 /// What a restore may cost without a question: 100 dollars.
 const UNASKED: u64 = 100;
@@ -17,6 +17,7 @@ const UNASKED: u64 = 100;
 /// A restore that is only listed.
 pub(super) struct Estimate<'a> {
     pub(super) sources: Vec<Source>,
+    pub(super) manifest: Option<Arc<Manifest>>,
     pub(super) op: Restore,
     pub(super) identity: JobIdentity,
     pub(super) pacer: Arc<Pacer>,
@@ -39,6 +40,7 @@ impl Estimate<'_> {
         let job = Job {
             verb: "restore",
             sources: self.sources,
+            manifest: self.manifest,
             journal: Claim::new(self.identity, &Place::Nowhere, Mode::ResumeOrStart)?.begin()?,
             checkpoint: None,
             failures: FailuresFile::new(None)?,

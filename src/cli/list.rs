@@ -14,6 +14,7 @@ use super::exit::Exit;
 use super::flags::{PlaceArgs, RequestArgs, ShownArgs, list_concurrency};
 use super::frame::{self, Ran};
 use super::machine::fit_open_files;
+use super::manifest::{ManifestArgs, claim_with};
 use super::policy::{Needed, Reached};
 use super::report_error;
 use super::tell::{print, tell};
@@ -39,6 +40,7 @@ Examples:
   s3bulk list --format jsonl s3://bucket | jq .key
   s3bulk list --output keys.csv.gz s3://bucket
   s3bulk list --summarize --depth 2 s3://bucket
+  s3bulk list --manifest inventory/manifest.json --min-size 1GB s3://bucket
   s3bulk list --older-than 30d --storage-class-in STANDARD 's3://bucket/*/logs/**.gz'
 
 The order is that in which keys are found, unless --ordered is given. CSV, TSV
@@ -74,7 +76,7 @@ pub(super) struct ListVerbArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// In byte order
-    #[arg(long)]
+    #[arg(long, conflicts_with = "manifest")]
     ordered: bool,
     /// Print objects and bytes by storage class and folder, and lines only to FILE
     #[arg(long)]
@@ -85,6 +87,11 @@ pub(super) struct ListVerbArgs {
 
     #[command(flatten)]
     chosen: ChosenArgs,
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    /// Ask the store for each object of which the manifest does not say size, or what is filtered by
+    #[arg(long, requires = "manifest", help_heading = "What is chosen")]
+    head: bool,
     #[command(flatten)]
     store: StoreArgs,
     /// Ranges of keys listed at once; 1: one page after another
@@ -158,6 +165,7 @@ impl ListVerbArgs {
     fn identity(&self, sources: &[Location], end: &End) -> JobIdentity {
         let mut options = BTreeMap::new();
         self.chosen.identity(&mut options);
+        self.manifest.identity(&mut options);
         let mut put = |name: &str, value: String| drop(options.insert(name.to_owned(), value));
         put("format", format!("{:?}", self.format()).to_lowercase());
         put("source-store", end.endpoint().unwrap_or_else(|| partition(end.region())).to_owned());
@@ -248,15 +256,17 @@ async fn prepare(
     let pacer = Pacer::new(args.requests.bounds(concurrency, None), stop.token.clone());
     let mut sources = open(&end, locations, &pacer).await?;
 
+    let manifest = args.manifest.open(&end, &pacer).await?;
+    let manifest = manifest.map(|manifest| if args.head { manifest } else { manifest.without_asking() });
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     check_output(args.output(), checkpoint.as_deref())?;
     unattended.refuse_files(&[args.output(), checkpoint.as_deref()])?;
     let job = identity.fingerprint();
-    let claim = Claim::new(identity, &place, args.place.mode())?;
+    let claim = claim_with(Claim::new(identity, &place, args.place.mode())?, manifest.as_ref())?;
     for source in &mut sources {
         source.filter = choice.resolve(claim.started_at(), &source.location)?.map(Arc::new);
     }
-    if !claim.is_resumed() {
+    if !claim.is_resumed() && manifest.is_none() {
         check_objects(&sources).await?;
     }
     let output = match args.output() {
@@ -275,6 +285,8 @@ async fn prepare(
     }
     Ok(Listing {
         sources,
+        manifest: manifest.map(Arc::new),
+        objects: args.chosen.limit,
         journal,
         checkpoint,
         output,

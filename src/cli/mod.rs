@@ -15,6 +15,7 @@ mod hints;
 mod jobs;
 mod list;
 mod machine;
+mod manifest;
 mod plan;
 mod policy;
 mod prices;

@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::flags::{CheckpointArgs, ShownArgs, SpeedArgs};
 use super::frame::{self, finished};
 use super::machine::fit_open_files;
+use super::manifest::{ManifestArgs, claim_with};
 use super::plan::finish_restore;
 use super::policy::{Needed, Reached};
 use super::prices::PriceArgs;
@@ -90,6 +91,8 @@ pub(super) struct RestoreArgs {
 
     #[command(flatten)]
     chosen: ChosenArgs,
+    #[command(flatten)]
+    manifest: ManifestArgs,
     #[command(flatten)]
     written: WriteArgs,
     #[command(flatten)]
@@ -202,6 +205,7 @@ impl RestoreArgs {
     fn identity(&self, meant: &Meant, ends: (&End, &End)) -> JobIdentity {
         let mut options = BTreeMap::new();
         self.chosen.identity(&mut options);
+        self.manifest.identity(&mut options);
         self.written.identity(&mut options);
         self.keep.identity(&mut options);
         let mut put = |name: &str, value: String| drop(options.insert(name.to_owned(), value));
@@ -287,28 +291,36 @@ async fn prepare(
     unattended.name_job(identity.short_name());
 
     let max_failures = args.checkpoint.max_failures;
-    let limits = Limits { concurrency, list_concurrency: args.speed.list_concurrency, max_failures };
+    let limits = Limits {
+        concurrency,
+        list_concurrency: args.speed.list_concurrency,
+        max_failures,
+        objects: args.chosen.limit,
+        strict: args.manifest.is_strict(),
+    };
     let pacer = Pacer::new(args.speed.requests.bounds(concurrency, args.speed.bandwidth), stop.token.clone());
     let tiers = meant.tiers.clone();
     let Ready { mut sources, copies } = open(meant, (&source_end, &dest_end), &pacer).await?;
 
+    let manifest = args.manifest.open(&source_end, &pacer).await?.map(Arc::new);
     let checkpoint = place.path(&identity).map(|path| std::path::absolute(&path).unwrap_or(path));
     let failures_path = if args.dry_run { None } else { args.checkpoint.failures_path(checkpoint.as_deref())? };
     unattended.refuse_files(&[failures_path.as_deref(), checkpoint.as_deref()])?;
     let plain = identity.clone();
-    let claim = Claim::new(identity, &place, args.checkpoint.mode())?;
+    let claim = claim_with(Claim::new(identity, &place, args.checkpoint.mode())?, manifest.as_deref())?;
     for source in &mut sources {
         // As of the job's first start, so that a resumed job chooses the same objects.
         source.filter = choice.resolve(claim.started_at(), &source.location)?.map(Arc::new);
     }
-    if !claim.is_resumed() {
+    if !claim.is_resumed() && manifest.is_none() {
         check_objects(&sources).await?;
     }
     let is_new = !claim.is_resumed() && !args.dry_run && !args.checkpoint.retry_failed;
     if prices.is_some() && is_new && priced.asks() {
         let op = Restore::new(buckets(&sources), args.settings(&tiers, prices.clone()), None);
-        let (sources, pacer) = (sources.clone(), Arc::clone(&pacer));
-        Estimate { sources, op, identity: plain, pacer, limits, stop }.ask(terminal).await?;
+        args.manifest.refuse_stdin()?;
+        let (sources, manifest, pacer) = (sources.clone(), manifest.clone(), Arc::clone(&pacer));
+        Estimate { sources, manifest, op, identity: plain, pacer, limits, stop }.ask(terminal).await?;
     }
     let settings = CopySettings {
         strict_source: args.strict_source,
@@ -343,7 +355,8 @@ async fn prepare(
         report.resuming(resumed.settled());
     }
     let (verb, receipt, stop) = ("restore", None, stop.clone());
-    let job = Job { verb, sources, journal, checkpoint, failures, receipt, report, pacer, limits, meter, stop };
+    let job =
+        Job { verb, sources, manifest, journal, checkpoint, failures, receipt, report, pacer, limits, meter, stop };
     Ok((job, op, prices))
 }
 

@@ -48,6 +48,9 @@ pub(super) fn tell(
             tell_resume("ended early, more objects failed than --max-failures allows", typed, summary, terminal);
         }
         Status::Interrupted if summary.too_dear => tell_dear(typed, summary, terminal),
+        Status::Interrupted if summary.at_bad_line => {
+            tell_resume("ended at a line of the manifest that is at fault, as --strict says", typed, summary, terminal);
+        }
         Status::Interrupted => {
             let how = if finished.signal.is_some() { "interrupted" } else { "the time is up, and work is left" };
             tell_resume(how, typed, summary, terminal);

@@ -1,8 +1,11 @@
 //! The one task that hands items out, takes their outcomes in, and owns the journal, the counts
 //! and the report. At most twice the concurrency of items is open at once.
 
+mod ending;
+mod limits;
+mod wait;
+
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,14 +18,14 @@ use super::breaker::{Breaker, Broken};
 use super::feed::{Feed, Heard};
 use super::ready::Ready;
 use super::sync::Syncer;
-use super::wait::Waiting;
 use super::{Job, Limits, Meter, unlistable};
-use crate::journal::{Ending, Journal, Phase, Ticket};
+use crate::journal::{Journal, Phase, Ticket};
 use crate::model::{Class, Error, Item, Money, Outcome, Position, Requests, Tally};
 use crate::op::{Op, Step, Steps, Told};
 use crate::pace::Pacer;
-use crate::report::{FailuresFile, PricedBy, Progress, ReceiptFile, Report};
+use crate::report::{FailuresFile, Progress, ReceiptFile, Report};
 use crate::source::{Order, Yield};
+use wait::Waiting;
 
 /// How often outcomes are written to the checkpoint: with the time after which an item is parked,
 /// this bounds what a kill repeats.
@@ -75,10 +78,14 @@ pub(super) struct Dispatcher<O> {
     /// Whether more objects failed than may.
     too_many: bool,
     /// What is waited for.
-    pub(super) waiting: Waiting,
+    waiting: Waiting,
     meter: Meter,
     /// Whether the job has cost what it may.
     too_dear: bool,
+    /// Whether a line of the manifest ended it.
+    bad_line: bool,
+    /// How many objects more the pass may take, where that is limited.
+    room: Option<u64>,
     open: JoinSet<Ended>,
     /// Items that an earlier run left open or closed, and that the sources may yield.
     known: HashSet<(u32, Position)>,
@@ -95,7 +102,7 @@ impl<O: Op> Dispatcher<O> {
         meter.resume(job.journal.resumed().map_or(Money::ZERO, |tally| tally.spent));
         Self {
             op: Arc::new(op),
-            feed: Feed::new(job.sources, job.limits.list_concurrency, Order::Largest),
+            feed: Feed::new(job.sources, job.manifest, job.limits.list_concurrency, Order::Largest),
             resumed: job.journal.resumed().map_or(0, Tally::settled),
             journal: job.journal,
             syncer: Syncer::new(),
@@ -114,6 +121,8 @@ impl<O: Op> Dispatcher<O> {
             waiting: Waiting::default(),
             meter,
             too_dear: false,
+            bad_line: false,
+            room: None,
             open: JoinSet::new(),
             known: HashSet::new(),
             in_parts: HashMap::new(),
@@ -161,6 +170,7 @@ impl<O: Op> Dispatcher<O> {
         if self.journal.phase() == Phase::Work {
             self.counts.listed += reopened.len() as u64;
         }
+        self.limit();
         self.known = self.journal.known_items();
         self.ready = Ready::default();
         for item in reopened {
@@ -247,12 +257,16 @@ impl<O: Op> Dispatcher<O> {
         match yielded {
             Yield::Items { range, items, filtered, through } => {
                 for item in items {
+                    if self.room == Some(0) {
+                        break;
+                    }
                     if !self.known.is_empty() && self.known.remove(&(item.source, item.position())) {
                         self.feed.begun(range, 1);
                         continue;
                     }
                     if self.journal.phase() == Phase::Work {
                         self.counts.listed += 1;
+                        self.take_room();
                     }
                     let item = Arc::new(item);
                     let ticket = self.journal.emit(range, &item)?;
@@ -262,8 +276,13 @@ impl<O: Op> Dispatcher<O> {
                     self.counts.listed += filtered;
                     self.counts.filtered += filtered;
                 }
+                if self.room == Some(0) {
+                    self.cease();
+                    return Ok(());
+                }
                 through.map_or(Ok(()), |through| self.journal.passed(range, through))?;
             }
+            Yield::Refused { range, lines } => self.refuse(range, lines)?,
             Yield::Split { range, cuts } => {
                 let rest = self.journal.split(range, cuts)?;
                 self.feed.on_split(&mut self.journal, rest)?;
@@ -422,95 +441,6 @@ impl<O: Op> Dispatcher<O> {
         if self.error.is_none() || (outweighs && !matches!(error, Error::Unworkable(_))) {
             self.error = Some(error);
         }
-    }
-
-    /// The failures of earlier runs that still stand are in the failures file from the start.
-    fn show_failures_so_far(&mut self) -> Result<(), Error> {
-        if self.journal.failures_left() == 0 {
-            return Ok(());
-        }
-        let failures = self.journal.failures(None)?;
-        self.failures.rewrite(failures.map(|failure| failure.map(|(_, failure)| failure)))
-    }
-
-    /// Ends the run: what is finished is on disk when this returns. Gives back the fault that
-    /// ended it, if one did.
-    pub(super) fn close(&mut self, worked: Result<(), Error>) -> Option<Error> {
-        let closed = match &worked {
-            Ok(()) | Err(Error::Unworkable(_)) => self.record_end(),
-            // What follows a lost record must not be recorded.
-            Err(_) => Ok(()),
-        };
-        self.report.finish();
-        // A checkpoint that could not be written outweighs a server that could not be worked with.
-        closed.err().or(worked.err())
-    }
-
-    fn record_end(&mut self) -> Result<(), Error> {
-        if let Some(receipt) = &mut self.receipt {
-            receipt.flush()?;
-            receipt.sync()?;
-        }
-        let ending = if self.journal.failures_left() > 0 { Ending::Partial } else { Ending::Complete };
-        self.journal.close((!self.is_unfinished()).then_some(ending))?;
-        if self.retried {
-            let failures = self.journal.failures(None)?;
-            self.failures.rewrite(failures.map(|failure| failure.map(|(_, failure)| failure)))?;
-        }
-        Ok(())
-    }
-
-    /// Whether there is work left.
-    pub(super) fn is_unfinished(&self) -> bool {
-        let selected = self.counts.listed - self.counts.filtered;
-        let left = !self.feed.is_exhausted() || selected > self.counts.tally.ended();
-        self.stop.is_cancelled() && (left || self.journal.failures_to_retry().is_some())
-    }
-
-    /// Whether it ended because more objects failed than may.
-    pub(super) fn has_too_many_failures(&self) -> bool {
-        self.too_many
-    }
-
-    /// Whether it ended because it has cost what it may.
-    pub(super) fn is_too_dear(&self) -> bool {
-        self.too_dear
-    }
-
-    /// What the job has cost, where there are prices.
-    pub(super) fn spent(&self) -> Option<Money> {
-        self.meter.spent(&requests(&self.pacer))
-    }
-
-    /// The prices.
-    pub(super) fn priced(&self) -> Option<PricedBy> {
-        self.meter.prices().map(PricedBy::from)
-    }
-
-    pub(super) fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// Requests that looked for places to cut the listing at.
-    pub(super) fn probes(&self) -> u64 {
-        self.feed.probes()
-    }
-
-    /// Objects that earlier runs of the job had finished.
-    pub(super) fn resumed(&self) -> u64 {
-        self.resumed
-    }
-
-    pub(super) fn failures_left(&self) -> u64 {
-        self.journal.failures_left()
-    }
-
-    pub(super) fn receipt_path(&self) -> Option<PathBuf> {
-        self.receipt.as_ref().and_then(|receipt| std::path::absolute(receipt.path()).ok())
-    }
-
-    pub(super) fn failures_path(&self) -> Option<PathBuf> {
-        self.failures.path().and_then(|path| std::path::absolute(path).ok())
     }
 }
 

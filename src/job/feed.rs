@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::journal::Journal;
 use crate::model::{Error, Position, Range, RangeId};
-use crate::source::{self, Keyspace, Left, Order, Share, Source, Spread, Task, Yield};
+use crate::source::{self, Keyspace, Left, Manifest, Order, READERS, Share, Source, Spread, Task, Yield};
 
 /// Messages of the listers that may wait: with 100 items each, what listing runs ahead of copying,
 /// beside the page that each lister holds.
@@ -29,6 +29,8 @@ fn room(ranges: usize) -> usize {
 #[derive(Debug)]
 pub(super) struct Feed {
     sources: Vec<Arc<Source>>,
+    /// What gives the objects, in place of listings.
+    manifest: Option<Arc<Manifest>>,
     /// Ranges that are listed at once.
     concurrency: usize,
     order: Order,
@@ -50,10 +52,12 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(sources: Vec<Source>, concurrency: usize, order: Order) -> Self {
+    pub(super) fn new(sources: Vec<Source>, manifest: Option<Arc<Manifest>>, concurrency: usize, order: Order) -> Self {
+        let readers = if manifest.is_some() { READERS } else { usize::MAX };
         Self {
             sources: sources.into_iter().map(Arc::new).collect(),
-            concurrency,
+            manifest,
+            concurrency: concurrency.min(readers),
             order,
             keyspace: Arc::default(),
             waiting: BTreeMap::new(),
@@ -68,8 +72,11 @@ impl Feed {
         }
     }
 
-    /// All that the sources hold, as ranges.
+    /// All that the sources hold, or the manifest names, as ranges.
     pub(super) fn whole(&self) -> Vec<Range> {
+        if let Some(manifest) = &self.manifest {
+            return manifest.ranges();
+        }
         self.sources.iter().map(|source| Range::whole(source.index)).collect()
     }
 
@@ -111,6 +118,11 @@ impl Feed {
         if matches!(range.until, Some(Position::Failure(_))) {
             let failures = journal.failures(Some(&range))?;
             self.listers.spawn(source::replay(failures, index, sender));
+            return Ok(());
+        }
+        if let (Some(Position::Line(_)), Some(manifest)) = (&range.until, &self.manifest) {
+            let sources = self.sources.clone();
+            self.listers.spawn(source::read(Arc::clone(manifest), sources, index, range, sender));
             return Ok(());
         }
         let source = self.source(&id)?;
@@ -209,6 +221,18 @@ impl Feed {
         if let Some(id) = self.ids.remove(&range) {
             self.shares.remove(&id);
         }
+    }
+
+    /// Nothing more is wanted: the listers end, and what they sent and was not taken is left.
+    pub(super) fn cease(&mut self) {
+        self.channel = mpsc::channel(1);
+        // Dropped, their tasks end.
+        (self.listers, self.surveys) = (JoinSet::new(), JoinSet::new());
+        self.sought = (0, 0);
+        self.waiting.clear();
+        self.unlisted = 0;
+        self.shares.clear();
+        self.ids.clear();
     }
 
     /// Lets the listers end: none can send any more. What they sent and was not taken is listed

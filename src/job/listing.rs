@@ -1,7 +1,7 @@
 //! The loop of a listing: what the sources yield is written out, a batch at a time. The checkpoint
 //! says that something is listed when it is in the output, and on disk if that is a file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::MissedTickBehavior;
 
+use super::chunk::{Chunk, Renderer};
 use super::feed::{Feed, Heard};
 use super::in_order::{InOrder, Next};
 use super::writer::{Batch, Done, DoneOr, Told, WriteError, Written, start_writer};
 use super::{Finished, Stop, unlistable};
 use crate::journal::{Ending, Journal, Wrote};
-use crate::model::{Class, Error, Item, Object, Position, Sums, Target};
+use crate::model::{Class, Error, Position, Sums};
 use crate::pace::Pacer;
-use crate::report::{Format, Output, Progress, Report, STANDARD, Status, Summary};
-use crate::source::{Order, Source, Yield};
+use crate::report::{Format, Output, Progress, Report, Status, Summary};
+use crate::source::{Manifest, Order, Source, Yield};
 
 /// How often what waits is written, and the ranges are looked at.
 const TICK: Duration = Duration::from_millis(25);
@@ -41,6 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Listing {
     /// What is listed.
     pub sources: Vec<Source>,
+    /// What gives the objects, in place of listings.
+    pub manifest: Option<Arc<Manifest>>,
+    /// Objects that the job lists at most, in all its runs.
+    pub objects: Option<u64>,
     /// The checkpoint, open.
     pub journal: Journal,
     /// Where the checkpoint is kept.
@@ -111,14 +116,15 @@ struct Run {
     report: Report,
     pacer: Arc<Pacer>,
     stop: Stop,
-    format: Format,
-    depth: Option<usize>,
+    renderer: Renderer,
     /// What holds the lines back whose turn has not come, where they come in order.
     in_order: Option<InOrder<Chunk>>,
     /// The ranges that come in no order, and their last pages.
     unordered: HashMap<usize, Option<Chunk>>,
-    /// Where each source's keys begin, its bucket, and whether it names one object.
-    roots: Vec<(String, String, bool)>,
+    /// Ranges that are not exhausted.
+    left: BTreeSet<usize>,
+    /// Objects that may still be listed, where that is limited.
+    room: Option<u64>,
     batch: Batch,
     batches: Option<Sender<Told>>,
     listed: u64,
@@ -137,24 +143,23 @@ struct Run {
 
 impl Run {
     fn new(listing: Listing, batches: Sender<Told>) -> Self {
-        let root = |source: &Source| {
-            let named = matches!(source.location.target, Target::Object(_));
-            (source.location.root().to_owned(), source.location.bucket.clone(), named)
+        let (order, concurrency) = match (listing.ordered, listing.objects) {
+            // The first of them are wanted: they come one page after another.
+            (true, Some(_)) => (Order::First(PART), 1),
+            (true, None) => (Order::First(PART), listing.concurrency.min(IN_ORDER)),
+            (false, _) => (Order::Largest, listing.concurrency),
         };
-        let (order, concurrency) = match listing.ordered {
-            true => (Order::First(PART), listing.concurrency.min(IN_ORDER)),
-            false => (Order::Largest, listing.concurrency),
-        };
+        let resumed = listing.journal.resumed().map_or(0, |tally| tally.done);
         Self {
-            roots: listing.sources.iter().map(root).collect(),
-            feed: Feed::new(listing.sources, concurrency, order),
-            resumed: listing.journal.resumed().map_or(0, |tally| tally.done),
+            renderer: Renderer::new(&listing.sources, listing.format, listing.depth),
+            feed: Feed::new(listing.sources, listing.manifest, concurrency, order),
+            left: BTreeSet::new(),
+            room: listing.objects.map(|most| most.saturating_sub(resumed)),
+            resumed,
             journal: listing.journal,
             report: listing.report,
             pacer: listing.pacer,
             stop: listing.stop,
-            format: listing.format,
-            depth: listing.depth,
             in_order: listing.ordered.then(InOrder::default),
             unordered: HashMap::new(),
             batch: Batch::default(),
@@ -190,11 +195,14 @@ impl Run {
             self.journal.plan(self.feed.whole())?
         };
         if self.journal.output_length().is_none() {
-            self.batch.lines = self.format.header()?;
+            self.batch.lines = self.renderer.header()?;
         }
         self.hold_back(&ranges)?;
         self.feed.plan(&mut self.journal, ranges)?;
         self.release();
+        if self.room == Some(0) {
+            self.cease();
+        }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut due = false;
@@ -235,6 +243,7 @@ impl Run {
     }
 
     fn hold_back(&mut self, ranges: &[usize]) -> Result<(), Error> {
+        self.left.extend(ranges);
         if let Some(in_order) = &mut self.in_order {
             for range in ranges {
                 in_order.begin(self.journal.range(*range)?.id.clone(), *range);
@@ -324,11 +333,18 @@ impl Run {
 
     fn on_yield(&mut self, yielded: Yield) -> Result<(), Error> {
         match yielded {
-            Yield::Items { range, items, filtered, through } => {
+            Yield::Items { range, mut items, filtered, mut through } => {
                 self.feed.begun(range, items.len());
+                if let Some(room) = &mut self.room {
+                    let fits = usize::try_from(*room).unwrap_or(usize::MAX);
+                    through = through.filter(|_| items.len() <= fits);
+                    items.truncate(fits);
+                    *room -= items.len() as u64;
+                }
                 self.listed += items.len() as u64 + filtered;
                 self.filtered += filtered;
-                let mut chunk = self.render(range, items, through)?;
+                let (mut chunk, gone) = self.renderer.chunk(range, items, through)?;
+                self.vanished += gone;
                 match (&mut self.in_order, self.unordered.get_mut(&range)) {
                     (Some(in_order), _) => {
                         chunk.lines.shrink_to_fit();
@@ -340,6 +356,15 @@ impl Run {
                     // Where it stands with its last page is at its end: the two are one step.
                     (None, Some(last)) if chunk.at.as_ref().is_none_or(Position::is_ordered) => *last = Some(chunk),
                     (None, _) => self.write(chunk),
+                }
+                if self.room == Some(0) {
+                    self.cease();
+                }
+            }
+            Yield::Refused { lines, .. } => {
+                if let Some((_, failure)) = lines.first() {
+                    let why = format!("the manifest cannot be listed: {}: {}", failure.code, failure.message);
+                    return Err(if failure.is_of_line() { Error::Usage(why) } else { Error::Unworkable(why) });
                 }
             }
             Yield::Split { range, cuts } => {
@@ -355,16 +380,7 @@ impl Run {
             Yield::Unordered { range } => drop(self.unordered.insert(range, None)),
             Yield::Exhausted { range } => {
                 self.feed.on_exhausted(range);
-                if let Some(Some(last)) = self.unordered.remove(&range) {
-                    self.write(Chunk { at: None, ..last });
-                }
-                match &mut self.in_order {
-                    Some(in_order) => {
-                        in_order.exhausted(range);
-                        self.release();
-                    }
-                    None => self.batch.range(range).end = true,
-                }
+                self.on_end(range);
             }
             Yield::Broken { error, .. } if error.class == Class::Interrupted => {}
             Yield::Broken { what, error } => return Err(unlistable(&what, &error)),
@@ -372,32 +388,27 @@ impl Run {
         Ok(())
     }
 
-    /// The lines of some items, and what they are.
-    fn render(&mut self, range: usize, items: Vec<Item>, through: Option<Position>) -> Result<Chunk, Error> {
-        let source = items.first().map_or(0, |item| item.source as usize);
-        let Some((root, bucket, named)) = self.roots.get(source) else {
-            return Err(Error::Checkpoint(format!(
-                "the checkpoint names a source number {source} that this job has not"
-            )));
-        };
-        let mut chunk = Chunk { range, lines: Vec::new(), at: through, objects: 0, bytes: 0, sums: Sums::default() };
-        // One that was named, and is gone.
-        let gone = |object: &Object| *named && object.etag.is_none() && object.last_modified.is_none();
-        let there = || items.iter().map(|item| &item.object).filter(|object| !gone(object));
-        for object in there() {
-            chunk.objects += 1;
-            chunk.bytes = chunk.bytes.saturating_add(object.size);
-            if let Some(depth) = self.depth {
-                let class = object.storage_class.as_deref().unwrap_or(STANDARD);
-                chunk.sums.count(&folder(bucket, root, &object.key, depth), class, object.size);
+    /// A range has no more.
+    fn on_end(&mut self, range: usize) {
+        self.left.remove(&range);
+        if let Some(Some(last)) = self.unordered.remove(&range) {
+            self.write(Chunk { at: None, ..last });
+        }
+        match &mut self.in_order {
+            Some(in_order) => {
+                in_order.exhausted(range);
+                self.release();
             }
+            None => self.batch.range(range).end = true,
         }
-        self.vanished += items.len() as u64 - chunk.objects;
-        if let (None, Some(last)) = (&chunk.at, items.last()) {
-            chunk.at = Some(last.position());
+    }
+
+    /// As many objects as may be are listed: all ranges end here.
+    fn cease(&mut self) {
+        self.feed.cease();
+        while let Some(range) = self.left.pop_first() {
+            self.on_end(range);
         }
-        self.format.lines(bucket, there(), &mut chunk.lines)?;
-        Ok(chunk)
     }
 
     fn write(&mut self, mut chunk: Chunk) {
@@ -462,22 +473,4 @@ impl Run {
         summary.pending = summary.selected.saturating_sub(summary.done + summary.skipped);
         summary.probes = self.feed.probes();
     }
-}
-
-/// The lines of some objects of a range.
-#[derive(Debug)]
-pub(super) struct Chunk {
-    pub(super) range: usize,
-    lines: Vec<u8>,
-    at: Option<Position>,
-    objects: u64,
-    bytes: u64,
-    sums: Sums,
-}
-
-/// The folder of a key, at most `depth` below what its source names.
-fn folder(bucket: &str, root: &str, key: &str, depth: usize) -> String {
-    let rest = key.get(root.len()..).unwrap_or_default();
-    let end = rest.match_indices('/').take(depth).last().map_or(0, |(at, slash)| at + slash.len());
-    format!("s3://{bucket}/{}", &key[..root.len() + end])
 }

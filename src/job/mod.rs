@@ -5,6 +5,7 @@
 //! retries, the failures of earlier runs.
 
 mod breaker;
+mod chunk;
 mod dispatch;
 mod feed;
 mod in_order;
@@ -12,7 +13,6 @@ mod listing;
 mod meter;
 mod ready;
 mod sync;
-mod wait;
 mod writer;
 
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ use crate::model::{Error, RequestError, now};
 use crate::op::Op;
 use crate::pace::Pacer;
 use crate::report::{FailuresFile, ReceiptFile, Report, Status, Summary};
-use crate::source::Source;
+use crate::source::{Manifest, Source};
 use dispatch::Dispatcher;
 pub use listing::{Listed, Listing};
 pub use meter::Meter;
@@ -83,6 +83,10 @@ pub struct Limits {
     pub list_concurrency: usize,
     /// Objects that may fail; one more ends the run.
     pub max_failures: Option<u64>,
+    /// Objects that the job works on at most, in all its runs.
+    pub objects: Option<u64>,
+    /// Whether a manifest's line that is at fault ends the run.
+    pub strict: bool,
 }
 
 /// A job that is ready to run.
@@ -92,6 +96,8 @@ pub struct Job {
     pub verb: &'static str,
     /// Where the items come from.
     pub sources: Vec<Source>,
+    /// What gives the objects, in place of listings.
+    pub manifest: Option<Arc<Manifest>>,
     /// The checkpoint, open.
     pub journal: Journal,
     /// Where the checkpoint is kept.
@@ -138,7 +144,9 @@ impl Finished {
 /// What a run says that cannot list its source.
 fn unlistable(what: &str, error: &RequestError) -> Error {
     let tries = if error.attempts > 1 { format!(" (tried {} times)", error.attempts) } else { String::new() };
-    Error::Unworkable(format!("{what} cannot be listed: {}: {}{tries}", error.code, error.message))
+    // A manifest is read.
+    let how = if error.code == "ManifestUnreadable" { "read" } else { "listed" };
+    Error::Unworkable(format!("{what} cannot be {how}: {}: {}{tries}", error.code, error.message))
 }
 
 impl Job {
@@ -157,17 +165,20 @@ impl Job {
         let (counts, failures_left) = (run.counts(), run.failures_left());
         summary.filtered = counts.filtered;
         summary.count(counts.listed, &counts.tally);
-        summary.waiting = run.waiting.now;
+        summary.waiting = run.waiting();
         summary.probes = run.probes();
         summary.too_many_failures = run.has_too_many_failures() && run.is_unfinished();
         summary.too_dear = run.is_too_dear() && run.is_unfinished();
         (summary.estimated_cost_usd, summary.prices) = (run.spent(), run.priced());
+        summary.at_bad_line = run.was_strict() && run.is_unfinished();
         let interrupted = stop.was_asked() && run.is_unfinished();
         let signal = stop.signal().filter(|_| interrupted);
         summary.status = match (&error, interrupted) {
             (Some(_), _) => Status::Failed,
             (None, true) => Status::Interrupted,
-            (None, false) if summary.too_many_failures || summary.too_dear => Status::Interrupted,
+            (None, false) if summary.too_many_failures || summary.too_dear || summary.at_bad_line => {
+                Status::Interrupted
+            }
             (None, false) if failures_left > 0 => Status::Partial,
             (None, false) => Status::Complete,
         };

@@ -40,7 +40,7 @@ impl Again {
         if !waits {
             return self.settle(position);
         }
-        if item.origin != Origin::Listing {
+        if matches!(item.origin, Origin::Failure(_)) {
             // It was waited for in no range.
             let around = Range::around(item.source, &item.object.key);
             return self.new.push(around);

@@ -8,7 +8,7 @@ use super::file::{JournalFile, Recovered, is_ours, recover, refuse_foreign};
 use super::lock::Lock;
 use super::record::{FORMAT, Header};
 use super::state::State;
-use super::{JobIdentity, Journal};
+use super::{JobIdentity, Journal, ManifestPrint};
 use crate::model::{Error, Item, now};
 
 /// What a run wants of the checkpoint that it finds.
@@ -65,7 +65,7 @@ impl Claim {
     /// [`Error::Checkpoint`] where it is another job's, held, damaged or newer; [`Error::Usage`]
     /// where `mode` asks for the failures of a run that did not end.
     pub fn new(job: JobIdentity, place: &Place, mode: Mode) -> Result<Self, Error> {
-        let header = Header { format: FORMAT, started_at: now(), job };
+        let header = Header { format: FORMAT, started_at: now(), job, manifest: None };
         let Some(path) = place.path(&header.job) else {
             return Ok(Self { header, file: None, resume: None, abandoned: Vec::new(), unfinished: None });
         };
@@ -102,6 +102,19 @@ impl Claim {
             None => None,
         };
         Ok(Self { header, file, resume, abandoned, unfinished: times })
+    }
+
+    /// The objects are those of a manifest.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where a run goes on in a manifest that was changed, or cannot be read again.
+    pub fn with_manifest(mut self, print: ManifestPrint) -> Result<Self, Error> {
+        let goes_on = |state: &State| state.pass.is_none() || !state.ranges.is_empty();
+        if let Some((state, _)) = self.resume.as_ref().filter(|(state, _)| goes_on(state)) {
+            print.check(state.header.manifest.as_ref()).map_err(Error::Checkpoint)?;
+        }
+        self.header.manifest = Some(print);
+        Ok(self)
     }
 
     /// Whether a run that was interrupted goes on.

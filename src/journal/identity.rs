@@ -42,9 +42,76 @@ impl JobIdentity {
     }
 }
 
+/// By what it is known that a manifest is the one that a job began with: not part of the identity, so
+/// that one that was changed is refused rather than being another job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestPrint {
+    /// Where it is, as it was typed.
+    pub name: String,
+    /// Size in bytes; `None` for one that cannot be read twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// When it was written, RFC 3339, or its entity tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
+    /// The first 16 hex digits of a SHA-256 over its first and last MiB, so that a large one is not read
+    /// whole at each start; of an S3 Inventory, also over the names, sizes and times of its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+}
+
+impl ManifestPrint {
+    /// That of a manifest which goes on where the job was interrupted that began with `before`.
+    ///
+    /// # Errors
+    /// Why it cannot go on there.
+    pub(super) fn check(&self, before: Option<&Self>) -> Result<(), String> {
+        let advice = "--restart begins anew";
+        if self.size.is_none() {
+            return Err(format!(
+                "a manifest from {} cannot be read again where the run was interrupted: {advice}",
+                self.name
+            ));
+        }
+        match before {
+            Some(before) if Self { name: self.name.clone(), ..before.clone() } == *self => Ok(()),
+            Some(before) if before.size != self.size => Err(format!(
+                "the manifest {} was changed since the job began: it had {} bytes and has {}; {advice}",
+                self.name,
+                before.size.unwrap_or_default(),
+                self.size.unwrap_or_default()
+            )),
+            Some(before) => Err(format!(
+                "the manifest {} was changed since the job began: it was of {} and is of {}; {advice}",
+                self.name,
+                before.written.as_deref().unwrap_or("another time"),
+                self.written.as_deref().unwrap_or("another time")
+            )),
+            None => Err(format!("the job began without the manifest {}: {advice}", self.name)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_manifest_that_was_changed_or_cannot_be_read_again_is_refused() {
+        let print = |size, written: &str| ManifestPrint {
+            name: "m".into(),
+            size,
+            written: Some(written.into()),
+            hash: Some("h".into()),
+        };
+        let began = print(Some(3), "t1");
+        assert_eq!(began.check(Some(&began)), Ok(()));
+        let changed = |print: ManifestPrint| print.check(Some(&began)).unwrap_err();
+        assert!(changed(print(Some(4), "t1")).contains("it had 3 bytes and has 4"));
+        assert!(changed(print(Some(3), "t2")).contains("it was of t1 and is of t2"));
+        assert!(changed(ManifestPrint { hash: None, ..print(Some(3), "t1") }).contains("was changed"));
+        assert!(changed(print(None, "t1")).contains("cannot be read again"));
+    }
 
     #[test]
     fn another_identity_has_another_name() {

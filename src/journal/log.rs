@@ -6,11 +6,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::again::{joined, not_passed};
 use super::failures::{FailedItems, FailedLines};
 use super::file::{FailureBytes, JournalFile};
 use super::lock::Lock;
-use super::record::{Close, Ending, Mark, OpenItem, Output, Phase, Plan, Record, Step};
+use super::record::{Close, Ending, Mark, OpenItem, Output, Plan, Record, Step};
 use super::state::State;
 use super::track::{Ticket, Track, number};
 use crate::model::{Error, Item, Outcome, Position, Range, Sum, Sums, Tally, Upload, UploadedPart, now};
@@ -43,9 +42,9 @@ impl Wrote {
 /// The checkpoint of a running job.
 #[derive(Debug)]
 pub struct Journal {
-    state: State,
+    pub(super) state: State,
     /// The ranges of the pass that have not ended, by index.
-    tracks: BTreeMap<usize, Track>,
+    pub(super) tracks: BTreeMap<usize, Track>,
     next_track: usize,
     lines: Vec<u8>,
     failures: FailureBytes,
@@ -53,7 +52,7 @@ pub struct Journal {
     resumed: Option<Tally>,
     /// The failures so far, of earlier runs: to be tried again up to this number.
     retry_until: u64,
-    looks_again: bool,
+    pub(super) looks_again: bool,
     _lock: Option<Lock>,
 }
 
@@ -140,81 +139,10 @@ impl Journal {
         self.plan_pass(Plan { ranges, rest, again, ..Plan::default() })
     }
 
-    fn plan_pass(&mut self, plan: Plan) -> Result<Vec<usize>, Error> {
+    pub(super) fn plan_pass(&mut self, plan: Plan) -> Result<Vec<usize>, Error> {
         let pass = self.state.pass.map_or(0, |pass| pass + 1);
         self.record(Record::Plan(Plan { pass, ..plan }))?;
         Ok(self.track_recorded())
-    }
-
-    /// From here on, items that wait are looked at again, in passes of their own.
-    pub fn look_again(&mut self) {
-        self.looks_again = true;
-    }
-
-    /// What the pass is that is recorded.
-    pub fn phase(&self) -> Phase {
-        self.state.phase
-    }
-
-    /// How many objects are waited for, as far as it is recorded.
-    pub fn waiting(&self) -> u64 {
-        self.state.totals.waiting
-    }
-
-    /// Whether there is something to be looked at again.
-    pub fn has_again(&self) -> bool {
-        !self.state.again.is_empty()
-    }
-
-    /// Whether there is something that no pass has looked at.
-    pub fn has_rest(&self) -> bool {
-        !self.state.rest.is_empty() || (self.state.phase == Phase::Work && !self.state.ranges.is_empty())
-    }
-
-    /// Whether a look at what waits was not through.
-    pub fn is_in_sweep(&self) -> bool {
-        self.state.phase == Phase::Sweep && !self.state.ranges.is_empty()
-    }
-
-    /// Begins a look at all that waits, `waiting` objects; what is left of the pass before is kept for
-    /// a later one. `settled` is what was found out since by other means than its items. Returns the
-    /// indices of its ranges.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] where items are open.
-    pub fn plan_sweep(&mut self, waiting: u64, settled: Tally) -> Result<Vec<usize>, Error> {
-        self.end_pass()?;
-        let again = self.state.again.values().cloned();
-        let (ranges, rest) = match self.state.phase {
-            Phase::Work => (joined(again), self.left()),
-            Phase::Sweep => {
-                let left = self.state.ranges.values().map(not_passed);
-                (joined(again.chain(left)), self.state.rest.clone())
-            }
-        };
-        let waits_for = Some(waiting);
-        self.plan_pass(Plan { phase: Phase::Sweep, ranges, rest, waits_for, tally: settled, ..Plan::default() })
-    }
-
-    /// Goes on with what is left of passes that were not through. Returns the indices of the ranges.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] where items are open.
-    pub fn plan_rest(&mut self, waiting: u64, settled: Tally) -> Result<Vec<usize>, Error> {
-        self.end_pass()?;
-        let again = self.state.again.values().cloned().collect();
-        let (ranges, waits_for) = (self.left(), Some(waiting));
-        self.plan_pass(Plan { ranges, again, waits_for, tally: settled, ..Plan::default() })
-    }
-
-    fn left(&self) -> Vec<Range> {
-        self.state.ranges.values().chain(&self.state.rest).cloned().collect()
-    }
-
-    fn end_pass(&mut self) -> Result<(), Error> {
-        self.flush(None)?;
-        self.tracks.clear();
-        Ok(())
     }
 
     /// Cuts a range at `cuts`, all of them behind what it has yielded; returns the new ones.
@@ -278,6 +206,18 @@ impl Journal {
     /// [`Error::Internal`] for a range that is finished.
     pub fn exhausted(&mut self, range: usize) -> Result<(), Error> {
         self.track_of(range).map(Track::exhausted)
+    }
+
+    /// No range has more items.
+    pub fn exhaust_all(&mut self) {
+        self.tracks.values_mut().for_each(Track::exhausted);
+    }
+
+    /// Objects that all runs of the job began to work on, as far as it is recorded.
+    pub fn begun(&self) -> u64 {
+        let totals = &self.state.totals;
+        let ended = totals.settled().saturating_add(totals.waiting).saturating_add(self.state.failures_left());
+        ended.saturating_add(self.state.open.len() as u64)
     }
 
     /// What a listing's ranges found is in its output, which has `length` bytes with it where it is a

@@ -18,6 +18,7 @@ mod identity;
 mod line;
 mod lock;
 mod log;
+mod passes;
 mod record;
 mod state;
 #[cfg(test)]
@@ -26,7 +27,7 @@ mod track;
 
 pub use claim::{Claim, Mode, Place};
 pub use failures::FailedItems;
-pub use identity::JobIdentity;
+pub use identity::{JobIdentity, ManifestPrint};
 pub use log::{Journal, Wrote};
 pub use record::{Ending, Phase};
 pub use track::Ticket;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::JobIdentity;
+use super::{JobIdentity, ManifestPrint};
 use crate::model::{Beside, Failure, Item, Object, Origin, Position, Range, RangeId, Sum, Tally, Upload, UploadedPart};
 
 /// The version of the format that this program writes and reads.
@@ -55,6 +55,9 @@ pub(super) struct Header {
     pub(super) job: JobIdentity,
     /// When the job was first started, RFC 3339.
     pub(super) started_at: String,
+    /// The manifest that gives its objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) manifest: Option<ManifestPrint>,
 }
 
 /// The work of a pass.
@@ -165,6 +168,7 @@ impl From<&OpenItem> for Item {
         let origin = match open.at {
             Position::Key(_) | Position::Token(_) => Origin::Listing,
             Position::Failure(number) => Origin::Failure(number),
+            Position::Line(at) => Origin::Manifest { at, asked: false },
         };
         let upload = open.upload.clone();
         Self { source: open.source, origin, object: open.object.clone(), beside: Beside::Unknown, upload }

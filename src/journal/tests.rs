@@ -377,8 +377,8 @@ fn a_file_that_is_no_checkpoint_is_refused_and_left_alone() {
 fn a_newer_format_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("job.jsonl");
-    std::fs::write(&path, "{\"t\":\"job\",\"format\":5,\"new\":true}\n").unwrap();
-    refused(&path, Mode::ResumeOrStart, "format 5");
+    std::fs::write(&path, "{\"t\":\"job\",\"format\":99,\"new\":true}\n").unwrap();
+    refused(&path, Mode::ResumeOrStart, "format 99");
     assert!(open(&path, Mode::Restart).is_ok());
 }
 

@@ -38,6 +38,37 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The code of a manifest's line that cannot be read.
+    pub const MALFORMED_LINE: &str = "MalformedLine";
+
+    /// The code of a manifest's line that names an object outside the sources.
+    pub const OUTSIDE_SOURCE: &str = "OutsideSource";
+
+    /// The failure of a manifest's line, with `code`, that names `key` of `bucket`, as far as it can be
+    /// read; `message` says which line it is.
+    pub fn of_line(code: &str, bucket: &str, key: &str, message: String) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            version_id: None,
+            size: 0,
+            etag: None,
+            dest: String::new(),
+            code: code.to_owned(),
+            message,
+            attempts: 0,
+            request_id: None,
+            time: now(),
+            // It says nothing of the next line.
+            is_final: false,
+        }
+    }
+
+    /// Whether a manifest's line is at fault: no operation is tried on what it names.
+    pub fn is_of_line(&self) -> bool {
+        [Self::MALFORMED_LINE, Self::OUTSIDE_SOURCE].contains(&self.code.as_str())
+    }
+
     /// The failure of `object` in `bucket`, on its way to `dest`, because of `error`.
     pub fn new(bucket: &str, object: &Object, dest: String, error: RequestError) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Error, Glob, Location, Moment, Object, Pattern, Target};
+use super::{Error, Glob, Location, Moment, Object, Pattern, Row, Target};
 
 /// The class of objects of which a listing says none, and that copies get which name none.
 pub const STANDARD: &str = "STANDARD";
@@ -106,10 +106,30 @@ impl Filter {
     /// much is chosen rather than something missed.
     pub fn keeps(&self, object: &Object) -> bool {
         self.keeps_key(&object.key)
-            && self.choice.min_size.is_none_or(|min| object.size >= min)
-            && self.choice.max_size.is_none_or(|max| object.size <= max)
+            && self.keeps_size(object.size)
             && self.keeps_time(object.last_modified)
             && self.keeps_class(object.storage_class.as_deref())
+    }
+
+    /// Whether the object that a manifest's line names is chosen; `None` where the line does not say
+    /// enough.
+    pub fn judges(&self, row: &Row) -> Option<bool> {
+        let choice = &self.choice;
+        let told = |matters: bool, keeps: Option<bool>| if matters { keeps } else { Some(true) };
+        let size = choice.min_size.is_some() || choice.max_size.is_some();
+        let time = self.after.is_some() || self.before.is_some();
+        let class = !choice.storage_classes.is_empty();
+        let all = [
+            Some(self.keeps_key(&row.key)),
+            told(size, row.size.map(|size| self.keeps_size(size))),
+            told(time, row.last_modified.map(|time| self.keeps_time(Some(time)))),
+            told(class, row.storage_class.as_deref().map(|class| self.keeps_class(Some(class)))),
+        ];
+        if all.contains(&Some(false)) { Some(false) } else { (!all.contains(&None)).then_some(true) }
+    }
+
+    fn keeps_size(&self, size: u64) -> bool {
+        self.choice.min_size.is_none_or(|min| size >= min) && self.choice.max_size.is_none_or(|max| size <= max)
     }
 
     fn keeps_key(&self, key: &str) -> bool {
@@ -243,6 +263,22 @@ mod tests {
         let mixed = times("1970-01-02", "1h");
         let all = Location::parse("s3://abc", false).unwrap();
         assert!(mixed.resolve(0, &all).is_err() && mixed.resolve(1_000_000, &all).is_ok());
+    }
+
+    #[test]
+    fn a_line_is_judged_by_what_it_says() {
+        let choice = Choice { min_size: Some(5), storage_classes: vec!["GLACIER".into()], ..rules(&["-tmp/*"]) };
+        let filter = choice.resolve(0, &Location::parse("s3://abc/", false).unwrap()).unwrap().unwrap();
+        let row = |key: &str, size: Option<u64>, class: Option<&str>| Row {
+            size,
+            storage_class: class.map(str::to_owned),
+            ..Row::of_key(key)
+        };
+        assert_eq!(filter.judges(&row("a", Some(5), Some("GLACIER"))), Some(true));
+        assert_eq!(filter.judges(&row("a", Some(5), None)), None);
+        assert_eq!(filter.judges(&row("a", None, Some("GLACIER"))), None);
+        assert_eq!(filter.judges(&row("a", Some(4), None)), Some(false), "whatever its class is");
+        assert_eq!(filter.judges(&row("tmp/a", None, None)), Some(false));
     }
 
     proptest! {

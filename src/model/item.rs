@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Accepted, Evidence, Failure, Position, Receipt, RequestError, RestoreStatus, Spent, Upload};
+use super::{Accepted, Evidence, Failure, Line, Position, Receipt, RequestError, RestoreStatus, Spent, Upload};
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,11 @@ impl Object {
     pub fn new(key: impl Into<String>, size: u64) -> Self {
         Self { key: key.into(), size, ..Self::default() }
     }
+
+    /// Whether nothing is known of it but its key: not its size either.
+    pub fn is_unknown(&self) -> bool {
+        self.size == 0 && self.etag.is_none() && self.last_modified.is_none()
+    }
 }
 
 /// What the destination holds under the name that an object's copy will have.
@@ -54,6 +59,13 @@ pub enum Origin {
     Listing,
     /// The failures of an earlier run: this number.
     Failure(u64),
+    /// A line of a manifest.
+    Manifest {
+        /// Which.
+        at: Line,
+        /// Whether the store was asked for the object in this run.
+        asked: bool,
+    },
 }
 
 /// One unit of work for an operation.
@@ -77,9 +89,10 @@ impl Item {
         Self { source, origin: Origin::Listing, object, beside: Beside::Unknown, upload: None }
     }
 
-    /// The entity tag that a listing of this run showed: one of a failure may be old.
+    /// The entity tag that the store showed in this run: that of a failure or a manifest may be old.
     pub fn listed_etag(&self) -> Option<&String> {
-        self.object.etag.as_ref().filter(|_| self.origin == Origin::Listing)
+        let is_fresh = matches!(self.origin, Origin::Listing | Origin::Manifest { asked: true, .. });
+        self.object.etag.as_ref().filter(|_| is_fresh)
     }
 
     /// Where it stands in its range.
@@ -87,6 +100,7 @@ impl Item {
         match self.origin {
             Origin::Listing => Position::Key(self.object.key.clone()),
             Origin::Failure(number) => Position::Failure(number),
+            Origin::Manifest { at, .. } => Position::Line(at),
         }
     }
 }

@@ -5,6 +5,18 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A place in a manifest: behind one of its lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Line {
+    /// Which of the manifest's files it is in, from 0.
+    pub file: u32,
+    /// Bytes of the file up to and with the line, as they are without compression; rows, where the file
+    /// is a table.
+    pub at: u64,
+    /// Lines up to and with it.
+    pub number: u64,
+}
+
 /// A place in the order in which a source yields its items. Opaque to the job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,6 +27,8 @@ pub enum Position {
     Failure(u64),
     /// In a listing that is not in the order of its keys: where the server goes on, in its words.
     Token(String),
+    /// In a manifest.
+    Line(Line),
 }
 
 impl Position {
@@ -22,7 +36,7 @@ impl Position {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Key(key) => Some(key),
-            Self::Failure(_) | Self::Token(_) => None,
+            Self::Failure(_) | Self::Token(_) | Self::Line(_) => None,
         }
     }
 
@@ -44,11 +58,12 @@ pub struct RangeId {
 
 impl RangeId {
     /// Whether a range of this name may hold an item at `position` of `source`: failures of all
-    /// sources are in one range.
+    /// sources are in one range, and so are the lines of a manifest.
     pub fn is_of(&self, source: u32, position: &Position) -> bool {
         match (&self.after, position) {
             (Some(Position::Failure(_)), Position::Failure(_)) => true,
             (Some(Position::Failure(_)), _) | (_, Position::Failure(_)) => false,
+            (Some(Position::Line(_)), Position::Line(_)) => true,
             _ => self.source == source,
         }
     }
@@ -86,8 +101,18 @@ impl Range {
     /// This key of a source, and few others.
     pub fn around(source: u32, key: &str) -> Self {
         let before = just_before(key);
-        let after = (!before.is_empty()).then(|| Position::Key(before));
+        let after = Some(before).filter(|before| !before.is_empty()).map(Position::Key);
         Self { id: RangeId { source, after }, until: Some(Position::Key(key.to_owned())), at: None }
+    }
+
+    /// All lines of the file numbered `file` of a manifest.
+    pub fn lines(file: u32) -> Self {
+        let end = Line { file, at: u64::MAX, number: u64::MAX };
+        Self {
+            id: RangeId { source: 0, after: Some(Position::Line(Line { file, ..Line::default() })) },
+            until: Some(Position::Line(end)),
+            at: None,
+        }
     }
 
     /// Where work goes on: the watermark, or the start.
@@ -171,6 +196,15 @@ mod tests {
         let mut range = Range::whole(0);
         assert!(range.split(&[]).is_empty());
         assert_eq!(range, Range::whole(0));
+    }
+
+    #[test]
+    fn each_file_of_a_manifest_is_a_range_of_lines_of_all_sources() {
+        let line = |file, at| Position::Line(Line { file, at, number: 1 });
+        let (first, second) = (Range::lines(0), Range::lines(1));
+        assert!(first.is_ahead(&line(0, 7)) && !first.is_ahead(&line(1, 7)) && second.is_ahead(&line(1, 7)));
+        assert!(first.id.is_of(3, &line(0, 7)) && !first.id.is_of(0, &Position::Failure(1)));
+        assert!(!Range::failures(0, 9).id.is_of(0, &line(0, 7)));
     }
 
     #[test]

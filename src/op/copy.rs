@@ -16,7 +16,7 @@ use super::route::Way;
 use super::wants::Read;
 use super::{Op, Steps, Wants, parts};
 use crate::model::{
-    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Object, Operation, Outcome, Prices, Receipt,
+    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Object, Operation, Origin, Outcome, Prices, Receipt,
     RequestError, Skip, Written, now,
 };
 use crate::pace::{ByteBudget, Kind};
@@ -278,11 +278,19 @@ impl Copy {
     }
 
     pub(super) fn failed(&self, item: &Item, error: RequestError) -> Outcome {
-        let source = usize::try_from(item.source).ok().and_then(|index| self.sources.get(index));
-        let bucket = source.map_or("", |source| source.bucket.name());
+        let bucket = self.source_of(item).map_or("", |source| source.bucket.name());
+        Outcome::Failed(Box::new(Failure::new(bucket, &item.object, self.dest_of(item), error)))
+    }
+
+    fn source_of(&self, item: &Item) -> Option<&CopySource> {
+        usize::try_from(item.source).ok().and_then(|index| self.sources.get(index))
+    }
+
+    /// Where the copy of an item goes: `s3://bucket/key`.
+    pub(super) fn dest_of(&self, item: &Item) -> String {
+        let source = self.source_of(item);
         let dest_key = source.map(|source| source.mapping.unchecked(&item.object.key)).unwrap_or_default();
-        let dest = format!("s3://{}/{dest_key}", self.dest.name());
-        Outcome::Failed(Box::new(Failure::new(bucket, &item.object, dest, error)))
+        format!("s3://{}/{dest_key}", self.dest.name())
     }
 
     fn done(&self, item: &Item, plan: &Plan<'_>, copied: Copied) -> Outcome {
@@ -318,6 +326,14 @@ impl Copy {
 
     /// In parts or in one piece, as the object turns out to be large or small.
     async fn copy(&self, plan: &Plan<'_>, item: &Item, steps: &Steps) -> Result<Copied, RequestError> {
+        let known;
+        // It failed before it was known.
+        let item = if matches!(item.origin, Origin::Failure(_)) && item.object.is_unknown() && item.upload.is_none() {
+            known = self.seen_now(plan, item).await?;
+            &known
+        } else {
+            item
+        };
         let mut in_parts = item.upload.is_some() || self.goes_in_parts(plan.way, item.object.size);
         let mut seen = std::borrow::Cow::Borrowed(item);
         for _ in 0..=RESTARTS {
@@ -331,12 +347,17 @@ impl Copy {
             }
             in_parts = !in_parts;
             // It is another object than the one that was listed.
-            let version_id = item.object.version_id.clone();
-            let head = plan.source.head_of(&item.object).await?;
-            let object = Object { version_id, ..head.object(&item.object.key) };
-            seen = std::borrow::Cow::Owned(Item { object, upload: None, ..item.clone() });
+            seen = std::borrow::Cow::Owned(self.seen_now(plan, item).await?);
         }
         Err(size_changes())
+    }
+
+    /// An item as it is now.
+    async fn seen_now(&self, plan: &Plan<'_>, item: &Item) -> Result<Item, RequestError> {
+        let version_id = item.object.version_id.clone();
+        let head = plan.source.head_of(&item.object).await?;
+        let object = Object { version_id, ..head.object(&item.object.key) };
+        Ok(Item { object, upload: None, ..item.clone() })
     }
 
     /// The same; a server-side copy that is denied goes through this machine, if it is the first.
@@ -355,6 +376,10 @@ impl Copy {
 }
 
 impl Op for Copy {
+    fn dest(&self, item: &Item) -> String {
+        self.dest_of(item)
+    }
+
     fn must_wait(&self, item: &Item) -> bool {
         let pacer = self.dest.pacer();
         if pacer.is_calm() {

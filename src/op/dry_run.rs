@@ -24,6 +24,10 @@ impl DryRun {
 }
 
 impl Op for DryRun {
+    fn dest(&self, item: &Item) -> String {
+        self.copy.dest_of(item)
+    }
+
     async fn run(&self, item: &Item, _: &Steps) -> Outcome {
         let plan = match self.copy.plan(item) {
             Ok(plan) => plan,

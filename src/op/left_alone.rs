@@ -85,6 +85,12 @@ impl Copy {
         is_recent && object.size == dest.size && (!differs || self.makes_opaque_etags.load(Relaxed))
     }
 
+    /// Whether the destination has the copy that this job has made of an item.
+    pub(super) async fn finds_own(&self, item: &Item) -> Result<bool, RequestError> {
+        let found = self.dest.find(&self.plan(item)?.dest_key).await?;
+        Ok(found.is_some_and(|found| self.has_made(&item.object, &Beside::Object(Box::new(found)))))
+    }
+
     /// When the job was begun, by a clock that may be off.
     pub(super) fn since(&self) -> i64 {
         self.settings.since.saturating_sub(CLOCK_SKEW)

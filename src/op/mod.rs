@@ -22,6 +22,7 @@ mod steps;
 mod through;
 mod transfer;
 mod wants;
+mod window;
 
 use std::future::Future;
 use std::time::Duration;
@@ -96,6 +97,11 @@ pub trait Op: Send + Sync + 'static {
     /// How items are waited for that end as [`Outcome::Waiting`]; `None` where none does.
     fn waits(&self) -> Option<&dyn Waits> {
         None
+    }
+
+    /// Where an item goes: `s3://bucket/key`, or nothing where it goes nowhere.
+    fn dest(&self, _item: &Item) -> String {
+        String::new()
     }
 
     /// Whether the store slows down requests for this item, and enough of them wait: others go first.

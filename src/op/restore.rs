@@ -1,15 +1,16 @@
 //! RestoreObject for one archived object; then, where that is wanted, its copy.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::copy::Copy;
 use super::restored::{Aim, Seen, Step, pause, step};
+use super::window::{Window, lessen};
 use super::{Look, Op, Steps, Waits};
 use crate::model::{
-    Accepted, Access, Class, Cost, Done, Failure, Item, Object, Operation, Outcome, Prices, RequestError, Requests,
-    RestoreStatus, STANDARD, Skip, Spent, Tier, Waited, is_archive_class,
+    Accepted, Access, Beside, Class, Cost, Done, Failure, Item, Object, Operation, Origin, Outcome, Prices,
+    RequestError, Requests, RestoreStatus, STANDARD, Skip, Spent, Tier, Waited, is_archive_class,
 };
 use crate::pace::Kind;
 use crate::store::{Bucket, Head};
@@ -65,37 +66,6 @@ pub struct Restore {
     window: Window,
     /// Since when the first tier has had no capacity.
     no_capacity: Mutex<Option<Instant>>,
-}
-
-/// The bytes that are restored, or are to be, and not yet copied.
-#[derive(Debug, Default)]
-struct Window {
-    size: Option<u64>,
-    taken: AtomicU64,
-    /// As a look finds them.
-    found: AtomicU64,
-}
-
-impl Window {
-    /// Takes room for so many bytes: whatever they are where nothing is taken.
-    fn take(&self, bytes: u64) -> bool {
-        let Some(size) = self.size else { return true };
-        let fits =
-            |taken: u64| (taken == 0 || taken.saturating_add(bytes) <= size).then(|| taken.saturating_add(bytes));
-        self.taken.fetch_update(Relaxed, Relaxed, fits).is_ok()
-    }
-
-    fn give_back(&self, bytes: u64) {
-        lessen(&self.taken, bytes);
-    }
-
-    fn has_room(&self) -> bool {
-        self.size.is_none_or(|size| self.taken.load(Relaxed) < size)
-    }
-}
-
-fn lessen(sum: &AtomicU64, bytes: u64) {
-    let _ = sum.fetch_update(Relaxed, Relaxed, |sum| Some(sum.saturating_sub(bytes)));
 }
 
 pub(super) fn now() -> i64 {
@@ -285,6 +255,11 @@ impl Restore {
     /// Copies an item that can be read; one that went away first is restored again.
     async fn copied(&self, bucket: &Bucket, item: &Item, steps: &Steps) -> Outcome {
         let Some(copy) = &self.copy else { return Outcome::Skipped(Skip::NotArchived) };
+        match self.is_copied(item).await {
+            Ok(false) => {}
+            Ok(true) => return self.ended(item, Outcome::Passed),
+            Err(error) => return self.refused(bucket, item, error).await,
+        }
         let outcome = copy.run(item, steps).await;
         let is_archived = matches!(&outcome, Outcome::Failed(failure) if is_cold(&failure.code));
         if is_archived && is_archive_class(item.object.storage_class.as_deref()) {
@@ -295,6 +270,27 @@ impl Restore {
             return self.ended(item, outcome);
         }
         outcome
+    }
+
+    /// Whether it is known how the object of an item is stored: one that failed before comes without its
+    /// class, and what a manifest says of it may be old.
+    fn is_told(&self, item: &Item) -> bool {
+        match item.origin {
+            Origin::Listing => true,
+            Origin::Manifest { asked: true, .. } => true,
+            Origin::Manifest { asked: false, .. } => {
+                is_archive_class(item.object.storage_class.as_deref()) && !self.again.load(Relaxed)
+            }
+            Origin::Failure(_) => false,
+        }
+    }
+
+    /// Whether the destination has this job's copy of an item of which no listing tells that.
+    async fn is_copied(&self, item: &Item) -> Result<bool, RequestError> {
+        match &self.copy {
+            Some(copy) if item.beside == Beside::Unknown && self.again.load(Relaxed) => copy.finds_own(item).await,
+            _ => Ok(false),
+        }
     }
 
     /// Whether the destination has this job's copy of an item, as far as its listing tells.
@@ -331,8 +327,7 @@ impl Op for Restore {
         if again && self.has_copied(item) {
             return Some(Outcome::Passed);
         }
-        // One that failed before comes without its class.
-        if object.last_modified.is_none() {
+        if !self.is_told(item) {
             return None;
         }
         match self.step(object.access(now()), self.tells.load(Relaxed)) {
@@ -346,6 +341,10 @@ impl Op for Restore {
             }
             Step::Ask | Step::Copy | Step::Head => None,
         }
+    }
+
+    fn dest(&self, item: &Item) -> String {
+        self.copy.as_ref().map(|copy| copy.dest_of(item)).unwrap_or_default()
     }
 
     fn waits(&self) -> Option<&dyn Waits> {
@@ -369,8 +368,8 @@ impl Op for Restore {
                 RequestError::local(Operation::RestoreObject, Class::Permanent, "NoSuchSource", message),
             );
         };
-        let (access, knows) = (item.object.access(now()), item.object.last_modified.is_some());
-        let listed = if knows { self.step(access, self.tells.load(Relaxed)) } else { Step::Head };
+        let access = item.object.access(now());
+        let listed = if self.is_told(item) { self.step(access, self.tells.load(Relaxed)) } else { Step::Head };
         if listed != Step::Head {
             return match listed {
                 Step::Copy => self.copied(bucket, item, steps).await,

@@ -66,13 +66,14 @@ impl Report {
     pub fn failure(&mut self, failure: &Failure) {
         self.printed += 1;
         if self.print_all || self.printed <= PRINTED_FAILURES {
-            let message = format!(
-                "failed: s3://{}/{}: {}: {}",
-                failure.bucket,
-                escape_key(&failure.key),
-                escape_key(&failure.code),
-                escape_key(&failure.message)
-            );
+            // A line that cannot be read names no object; its message says which line it is.
+            let object = if failure.is_of_line() {
+                String::new()
+            } else {
+                format!("s3://{}/{}: ", failure.bucket, escape_key(&failure.key))
+            };
+            let (code, message) = (escape_key(&failure.code), escape_key(&failure.message));
+            let message = format!("failed: {object}{code}: {message}");
             self.terminal.record(Level::ERROR, &message, Some(&Failed::from(failure)));
         } else if self.printed == PRINTED_FAILURES + 1 {
             self.terminal.warn("failed: more objects, from here on only in the failures file (-v prints all)");

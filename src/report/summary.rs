@@ -57,6 +57,9 @@ pub struct Summary {
     /// It was ended because the job has cost what it may.
     #[serde(skip)]
     pub too_dear: bool,
+    /// It was ended by a line of its manifest that is at fault.
+    #[serde(skip)]
+    pub at_bad_line: bool,
     /// Requests that may be in flight at the end.
     #[serde(skip)]
     pub at_once: usize,
@@ -147,6 +150,7 @@ impl Summary {
         Self {
             too_many_failures: false,
             too_dear: false,
+            at_bad_line: false,
             at_once: 0,
             slowed: Vec::new(),
             verb,

@@ -1,4 +1,4 @@
-//! Where work comes from: each source yields items, range by range, in an order of its own.
+//! Where work comes from: listings, a manifest, the failures of earlier runs. Each yields items, range by range, in an order of its own.
 //!
 //! A range is worked through by one task, which sends what it finds through a bounded channel:
 //! the first objects are on their way before the second page is asked for. While it goes on, parts
@@ -7,6 +7,7 @@
 mod beside;
 mod cuts;
 mod listing;
+mod manifest;
 mod replay;
 mod ruler;
 mod share;
@@ -15,12 +16,13 @@ mod survey;
 
 use std::sync::Arc;
 
-use crate::model::{Filter, Item, Location, Object, Position, RequestError};
+use crate::model::{Failure, Filter, Item, Location, Object, Position, RequestError};
 use crate::store::Bucket;
 
 pub use beside::DestSide;
 pub use cuts::{Cost, Order, Task, share_out};
 pub use listing::list;
+pub use manifest::{Manifest, ManifestFormat, ManifestSpec, READERS, read};
 pub use replay::replay;
 pub use share::{Keyspace, Left, Share};
 pub use survey::{Spread, survey};
@@ -66,6 +68,13 @@ pub enum Yield {
         filtered: u64,
         /// There is nothing more up to here than what was sent.
         through: Option<Position>,
+    },
+    /// The next lines of a manifest, in order, with which nothing can be done.
+    Refused {
+        /// The range.
+        range: usize,
+        /// The lines as items, and why they fail.
+        lines: Vec<(Item, Box<Failure>)>,
     },
     /// From here on the items of the range come in no order.
     Unordered {

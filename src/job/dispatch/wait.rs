@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 
-use super::dispatch::Dispatcher;
+use super::Dispatcher;
 use crate::journal::Phase;
 use crate::model::{Error, Item, Outcome, Skip, Tally, Waited};
 use crate::op::{Look, Op, Waits};
