@@ -87,7 +87,10 @@ impl Manifest {
         let looked = tokio::task::spawn_blocking(look).await.map_err(|error| Error::Internal(error.to_string()))?;
         let (mut print, inventory) = looked.map_err(|error| unreadable(spec.name, &error))?;
         let files = match inventory {
-            None => vec![DataFile { name: spec.name.to_owned(), place, layout: None }],
+            None => {
+                let name = if spec.name == "-" { "stdin" } else { spec.name }.to_owned();
+                vec![DataFile { name, place, layout: None }]
+            }
             Some(json) => {
                 let wrong = |why: String| Error::Usage(format!("the manifest {}: {why}", shown(spec.name)));
                 let inventory = Inventory::parse(&json).map_err(wrong)?;
