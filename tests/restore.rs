@@ -325,3 +325,68 @@ fn what_cannot_be_meant_is_a_usage_error_in_one_line() {
     refused(&["--days", "1", "--to", &format!("s3://{SOURCE}/in/x/")], "lies under");
     assert_eq!(asked(&world), 0);
 }
+
+#[test]
+fn what_a_manifest_names_is_restored_and_copied_whatever_kills_it() {
+    let world = frozen(Config { latency: Duration::from_millis(3), ..thaws_within(1_500) }, 400);
+    let keys: Vec<String> = world.under(SOURCE, "").into_keys().filter(|key| !key.ends_with('7')).collect();
+    let file = world.home.path().join("keys.txt");
+    std::fs::write(&file, keys.join("\n")).unwrap();
+    let to = format!("s3://{DEST}/out/");
+    let manifest = ["--manifest", file.to_str().unwrap(), "--concurrency", "8"];
+    let args = [&["--days", "2", "--to", &to, "--poll-interval", "200ms"], &manifest[..]].concat();
+    for part in 1..=3 {
+        let child = spawn(&world, &args);
+        wait_until(|| asked(&world) + world.written() >= part * 120);
+        kill(child);
+    }
+    let ran = restore(&world, &args).expect(0).expect_sums();
+    assert_eq!(ran.count("failed"), 0, "{ran:?}");
+    let copied: Vec<String> = world.under(DEST, "out/").into_keys().map(|key| format!("in/{key}")).collect();
+    assert_eq!(copied, keys);
+    assert!(asked(&world) <= 360 + 3 * 16, "{}", asked(&world));
+}
+
+#[test]
+fn only_so_many_are_restored() {
+    let world = frozen(thaws_within(300), 50);
+    let to = format!("s3://{DEST}/out/");
+    let ran = restore(&world, &["--days", "1", "--to", &to, "--poll-interval", "100ms", "--limit", "20"]);
+    let ran = ran.expect(0).expect_sums();
+    assert_eq!((ran.count("done"), asked(&world), world.written()), (20, 20, 20), "{ran:?}");
+}
+
+#[test]
+fn a_signal_ends_the_waiting_and_the_same_command_goes_on() {
+    let world = frozen(Config::default(), 30);
+    let args = ["--days", "7", "--wait", "--poll-interval", "10s"];
+    let child = spawn(&world, &args);
+    wait_until(|| asked(&world) == 30);
+    std::thread::sleep(Duration::from_millis(300));
+    common::send(&child, "-INT");
+    let ran = end(child).expect(130).expect_sums();
+    assert_eq!((ran.count("pending"), ran.count("waiting")), (30, 30), "{ran:?}");
+    world.store().finish_restores(SOURCE);
+    let ran = restore(&world, &args).expect(0).expect_sums();
+    assert_eq!((ran.count("done"), asked(&world)), (30, 30), "{ran:?}");
+}
+
+#[test]
+fn a_dear_restore_is_asked_about_and_ends_where_it_may_cost_no_more() {
+    let world = World::with(thaws_within(200));
+    for n in 0..20 {
+        let key = format!("in/{n:02}");
+        world.store().put(SOURCE, &key, Object::hole(1 << 40).storage_class("DEEP_ARCHIVE"));
+    }
+    let prices = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model/prices.json");
+    let args = ["--days", "1", "--tier", "standard", "--prices", prices, "--wait", "--poll-interval", "100ms"];
+    let ran = restore(&world, &args).expect(2);
+    assert!(ran.stderr.contains("estimated at ~$4") && ran.stderr.contains("--yes"), "{ran:?}");
+    assert_eq!(asked(&world), 0);
+    let at_once = ["--concurrency", "1", "--max-cost"];
+    let ran = restore(&world, &[&args[..], &at_once, &["100"]].concat()).expect(3).expect_sums();
+    assert!((4..=8).contains(&asked(&world)), "{} at some $21 each: {ran:?}", asked(&world));
+    assert!(ran.count("pending") > 0 && ran.json()["estimated_cost_usd"].as_f64().unwrap() >= 100.0, "{ran:?}");
+    let ran = restore(&world, &[&args[..], &["--yes"]].concat()).expect(0).expect_sums();
+    assert_eq!((asked(&world), ran.count("failed")), (20, 0), "{ran:?}");
+}

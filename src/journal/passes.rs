@@ -77,3 +77,102 @@ impl Journal {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::record::{FORMAT, Header};
+    use super::super::state::State;
+    use super::super::{JobIdentity, Ticket};
+    use super::*;
+    use crate::model::{Done, Item, Object, Outcome, Position, Waited};
+
+    fn journal() -> Journal {
+        let job = JobIdentity {
+            verb: "restore".into(),
+            sources: vec!["s3://b/".into()],
+            dest: String::new(),
+            options: Default::default(),
+            job_id: None,
+        };
+        let header = Header { format: FORMAT, job, started_at: "2025-01-31T00:00:00Z".into(), manifest: None };
+        let mut journal = Journal::new(State::new(header), None, None);
+        journal.look_again();
+        journal
+    }
+
+    /// Works through a range of these keys, of which those that begin with `w` wait.
+    fn work(journal: &mut Journal, range: usize, keys: &[&str]) {
+        let emit = |key: &&str| {
+            let item = Arc::new(Item::listed(0, Object::new(*key, 1)));
+            (journal.emit(range, &item).unwrap(), item)
+        };
+        let items: Vec<(Ticket, Arc<Item>)> = keys.iter().map(emit).collect();
+        for (ticket, item) in items {
+            let outcome = if item.object.key.contains('w') {
+                Outcome::Waiting(Waited::default())
+            } else {
+                Outcome::Done(Done { bytes: 1, ..Done::default() })
+            };
+            journal.finish(ticket, &item, outcome).unwrap();
+        }
+        journal.flush(None).unwrap();
+    }
+
+    /// What the file would say after a compaction.
+    fn assert_kept(journal: &Journal) {
+        let mut again = State::new(journal.state.header.clone());
+        for record in journal.state.snapshot(0).iter().skip(1) {
+            again.apply(record).unwrap();
+        }
+        assert_eq!(again, journal.state);
+    }
+
+    #[test]
+    fn what_waits_is_looked_at_again_until_nothing_does() {
+        let mut journal = journal();
+        let ranges = journal.plan(vec![Range::whole(0)]).unwrap();
+        work(&mut journal, ranges[0], &["a", "bw", "c", "dw", "e"]);
+        journal.exhausted(ranges[0]).unwrap();
+        journal.flush(None).unwrap();
+        assert_eq!((journal.waiting(), journal.has_again(), journal.has_rest()), (2, true, false));
+        assert_kept(&journal);
+
+        let ranges = journal.plan_sweep(2, Tally::default()).unwrap();
+        let range = journal.range(ranges[0]).unwrap().clone();
+        assert_eq!((range.id.after, range.until), (Some(Position::Key("a".into())), Some(Position::Key("dw".into()))));
+        work(&mut journal, ranges[0], &["b", "c", "dw"]);
+        assert_kept(&journal);
+        // It is interrupted before the range is through: the whole of it is covered by the next look.
+        assert!(journal.is_in_sweep());
+        let ranges = journal.plan_sweep(1, Tally { done: 1, ..Tally::default() }).unwrap();
+        assert_eq!((ranges.len(), journal.waiting()), (1, 1));
+        work(&mut journal, ranges[0], &["d"]);
+        journal.exhausted(ranges[0]).unwrap();
+        journal.flush(None).unwrap();
+        assert!(!journal.has_again() && !journal.is_in_sweep());
+        assert_kept(&journal);
+    }
+
+    #[test]
+    fn a_pass_that_ends_early_is_gone_on_with_after_a_look() {
+        let mut journal = journal();
+        let ranges = journal.plan(vec![Range::whole(0)]).unwrap();
+        work(&mut journal, ranges[0], &["aw", "b"]);
+        assert!(journal.has_rest());
+        journal.plan_sweep(1, Tally::default()).unwrap();
+        assert!(journal.has_rest() && journal.is_in_sweep());
+        assert_kept(&journal);
+        let range = journal.state.ranges.values().next().cloned().unwrap();
+        let index = journal.track_recorded().pop().unwrap();
+        work(&mut journal, index, &["a"]);
+        journal.exhausted(index).unwrap();
+        journal.flush(None).unwrap();
+        assert_eq!(range.until, Some(Position::Key("aw".into())));
+        let ranges = journal.plan_rest(0, Tally::default()).unwrap();
+        let rest = journal.range(ranges[0]).unwrap().clone();
+        assert_eq!((rest.at, rest.until), (Some(Position::Key("b".into())), None));
+        assert_kept(&journal);
+    }
+}
