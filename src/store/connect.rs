@@ -125,7 +125,8 @@ impl End {
 
     /// The region that is configured.
     pub fn region(&self) -> &str {
-        self.sdk.region().map_or(FIRST_REGION, Region::as_ref)
+        // An empty variable counts as one for the SDK.
+        self.sdk.region().map(Region::as_ref).filter(|region| !region.is_empty()).unwrap_or(FIRST_REGION)
     }
 
     /// Opens a bucket: finds out whether it exists and in which region it lives. A bucket that may
