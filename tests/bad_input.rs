@@ -224,7 +224,7 @@ fn a_summary_that_cannot_be_written_is_told() {
     let (from, to) = (format!("s3://{SOURCE}/in/"), format!("s3://{DEST}/out/"));
     let mut command = world.copy_command(&[&from, &to, "--json"]);
     let child = command.stdout(full).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let ran = common::ran(child.wait_with_output().unwrap()).expect(1);
+    let ran = common::ran(child.wait_with_output().unwrap()).expect(11);
     assert!(ran.stderr.contains("the summary cannot be written to stdout"), "{ran:?}");
 }
 
