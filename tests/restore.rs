@@ -305,7 +305,7 @@ fn an_object_that_vanishes_while_it_is_waited_for_is_told() {
     assert!(world.store().delete(SOURCE, "in/00/00000"));
     world.store().finish_restores(SOURCE);
     let ran = end(child).expect(0).expect_sums();
-    assert_eq!((ran.count("done"), skipped(&ran, "vanished")), (19, 1), "{ran:?}");
+    assert_eq!((ran.count("done"), skipped(&ran, "lapsed")), (19, 1), "{ran:?}");
     world.assert_copied();
 }
 

@@ -178,6 +178,7 @@ impl CopyArgs {
             way: choose(self.via(), from, to),
             wants,
             keep: self.keep.keep(),
+            waits: self.archive.restores()?.is_some(),
             of_version: self.version_id.is_some(),
             dry_run: self.dry_run,
             looks_first: !in_place && self.looks_first(),
@@ -365,11 +366,12 @@ async fn prepare(
         ..settings
     });
     let is_new = !claim.is_resumed() && !args.dry_run && !args.checkpoint.retry_failed;
-    if let (Some(settings), true) = (&restores, prices.is_some() && is_new && priced.asks()) {
+    if let (Some(settings), Some(known), true) = (&restores, &prices, is_new && priced.asks()) {
         let op = Restore::new(buckets(&sources), RestoreSettings { waiting: None, ..settings.clone() }, None);
-        args.manifest.refuse_stdin()?;
         let (sources, manifest, pacer) = (sources.clone(), manifest.clone(), Arc::clone(&pacer));
-        Estimate { sources, manifest, op, identity: plain, pacer, limits, stop }.ask(terminal).await?;
+        Estimate { sources, manifest, prices: Arc::clone(known), op, identity: plain, pacer, limits, stop }
+            .ask(terminal)
+            .await?;
     }
     let restores = restores.map(|settings| (buckets(&sources), settings));
     let settings = CopySettings {
@@ -395,7 +397,8 @@ async fn prepare(
         regions: sources.iter().map(|source| &source.bucket).chain([&dest_bucket]).map(region_of).collect(),
         speed: &args.speed,
         max_cost: priced.max_cost,
-        looks_first,
+        looks_first: looks_first && in_place.is_none(),
+        chosen_otherwise: args.manifest.is_given() || args.chosen.limit.is_some(),
     });
     // A dry run has its price in the plan.
     let meter = priced.meter(prices.filter(|_| !args.dry_run), settings.wants.storage_class.as_deref());

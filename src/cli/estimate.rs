@@ -5,10 +5,10 @@ use std::sync::{Arc, PoisonError};
 
 use crate::job::{Job, Limits, Meter, Stop};
 use crate::journal::{Claim, JobIdentity, Mode, Place};
-use crate::model::{Error, Money};
+use crate::model::{Error, Money, PlannedRestore, Prices};
 use crate::op::{Restore, RestorePlan};
 use crate::pace::Pacer;
-use crate::report::{FailuresFile, Report, Show, Terminal};
+use crate::report::{FailuresFile, Report, Status, Terminal};
 use crate::source::{Manifest, Source};
 
 /// What a restore may cost without a question: 100 dollars.
@@ -19,6 +19,7 @@ pub(super) struct Estimate<'a> {
     pub(super) sources: Vec<Source>,
     pub(super) manifest: Option<Arc<Manifest>>,
     pub(super) op: Restore,
+    pub(super) prices: Arc<Prices>,
     pub(super) identity: JobIdentity,
     pub(super) pacer: Arc<Pacer>,
     pub(super) limits: Limits,
@@ -31,6 +32,13 @@ impl Estimate<'_> {
     /// # Errors
     /// Those of a run; [`Error::Usage`] where nobody can answer, or the answer is no.
     pub(super) async fn ask(self, terminal: &Terminal) -> Result<(), Error> {
+        if self.manifest.as_ref().is_some_and(|manifest| manifest.is_read_once()) {
+            return Err(Error::Usage(
+                "what is restored by a manifest from a pipe cannot be estimated before: give --yes, --max-cost AMOUNT or a \
+                 file"
+                    .to_owned(),
+            ));
+        }
         ask_for(self.cost(terminal).await?, terminal).await
     }
 
@@ -45,17 +53,29 @@ impl Estimate<'_> {
             checkpoint: None,
             failures: FailuresFile::new(None)?,
             receipt: None,
-            report: Report::new(Show::Nothing, terminal.clone(), false),
+            report: Report::silent(terminal.clone()),
             pacer: self.pacer,
-            limits: self.limits,
+            limits: Limits { max_failures: None, strict: false, ..self.limits },
             meter: Meter::default(),
-            stop: self.stop.clone(),
+            // Whatever ends it is not to end the run.
+            stop: self.stop.child(),
         };
         let finished = job.run(op).await;
         if let Some(error) = finished.error {
             return Err(error);
         }
+        if finished.summary.status == Status::Interrupted {
+            return Err(Error::Unworkable("the restore could not be estimated to its end".to_owned()));
+        }
         let plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_priced = |kind: &&PlannedRestore| self.prices.restore(&kind.storage_class, kind.tier, 1, 0).is_some();
+        if let Some(kind) = plan.restores.keys().find(|kind| !is_priced(kind)) {
+            return Err(Error::Usage(format!(
+                "the table of prices has no {} restores from {}: complete it, or give --yes or --max-cost AMOUNT",
+                kind.tier.as_str(),
+                kind.storage_class
+            )));
+        }
         Ok(plan.cost.unwrap_or_default().total())
     }
 }

@@ -71,8 +71,12 @@ fn describe(info: &JobInfo, path: &Path) -> String {
     let job = &info.identity;
     let name = job.job_id.as_ref().map(|id| format!(" --job-id {id}")).unwrap_or_default();
     let options: Vec<String> = job.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let waiting = match info.totals.waiting {
+        0 => String::new(),
+        waiting => format!(", {waiting} waited for"),
+    };
     format!(
-        "{status:<12} {}  {} done, {} skipped, {} failed  {} {} {}{name}  [{}]  {}",
+        "{status:<12} {}  {} done, {} skipped, {} failed{waiting}  {} {} {}{name}  [{}]  {}",
         info.started_at,
         info.totals.done,
         info.totals.skipped(),

@@ -54,6 +54,11 @@ pub(super) struct ManifestArgs {
 }
 
 impl ManifestArgs {
+    /// Whether there is one.
+    pub(super) fn is_given(&self) -> bool {
+        self.manifest.is_some()
+    }
+
     /// Whether a line that is at fault ends the run.
     pub(super) fn is_strict(&self) -> bool {
         self.strict
@@ -62,21 +67,6 @@ impl ManifestArgs {
     /// The place of one that is in a bucket.
     pub(super) fn in_bucket(&self) -> Option<&str> {
         self.manifest.as_deref().filter(|name| name.starts_with("s3://"))
-    }
-
-    /// Refuses one that can be read only once, where it would have to be read before the work begins.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for stdin.
-    pub(super) fn refuse_stdin(&self) -> Result<(), Error> {
-        match self.manifest.as_deref() {
-            Some("-") => Err(Error::Usage(
-                "what is restored by a manifest on stdin cannot be estimated before: give --yes, --max-cost AMOUNT or a \
-                 file"
-                    .to_owned(),
-            )),
-            _ => Ok(()),
-        }
     }
 
     /// What makes another run the same job: where the manifest is, and not what it holds, so that one

@@ -3,7 +3,7 @@
 use super::flags::SpeedArgs;
 use crate::job::Finished;
 use crate::model::{
-    Choice, Lifecycle, Location, Made, Money, Operation, Plan, PlannedRestore, Prices, Requests, STANDARD,
+    Choice, Lifecycle, Location, Made, Money, Operation, Plan, PlannedRestore, Prices, Requests, STANDARD, Tier,
 };
 use crate::op::CopySettings;
 use crate::report::{PlanReport, Rate, Status, Summary};
@@ -26,6 +26,8 @@ pub(super) struct Planning {
     max_cost: Option<Money>,
     /// The run asks first whether there is something at the destination.
     looks_first: bool,
+    /// Its objects are chosen in a way that no rule knows.
+    chosen_otherwise: bool,
 }
 
 /// What the command line says of a copy.
@@ -40,11 +42,24 @@ pub(super) struct Said<'a> {
     pub(super) speed: &'a SpeedArgs,
     pub(super) max_cost: Option<Money>,
     pub(super) looks_first: bool,
+    /// By a manifest, or only so many.
+    pub(super) chosen_otherwise: bool,
 }
 
 impl Planning {
     pub(super) fn new(said: Said<'_>) -> Self {
-        let Said { sources, dest, one_store, choice, settings, regions, speed, max_cost, looks_first } = said;
+        let Said {
+            sources,
+            dest,
+            one_store,
+            choice,
+            settings,
+            regions,
+            speed,
+            max_cost,
+            looks_first,
+            chosen_otherwise,
+        } = said;
         Self {
             sources: sources.to_vec(),
             dest: dest.clone(),
@@ -55,6 +70,7 @@ impl Planning {
             rate: rate(speed),
             max_cost,
             looks_first,
+            chosen_otherwise,
         }
     }
 
@@ -75,6 +91,7 @@ impl Planning {
         let in_parts = is_made(&[Made::UploadPartCopy, Made::UploadPart]);
         let is_read_apart = in_parts || is_made(&[Made::PutObject]);
         let mut report = PlanReport::new(plan, prices, self.rate);
+        report.note_archived();
         if let Some((rule, cost)) = rule {
             report.offer(rule, cost);
         }
@@ -120,7 +137,11 @@ impl Planning {
         let wants = &self.settings.wants;
         let to = wants.storage_class.as_deref()?;
         let in_place = self.one_store && self.sources.iter().all(|source| *source == self.dest);
-        if !wants.leave_all_but_the_class() || !in_place || self.settings.keep != Default::default() {
+        if self.chosen_otherwise
+            || !wants.leave_all_but_the_class()
+            || !in_place
+            || self.settings.keep != Default::default()
+        {
             return None;
         }
         let from = plan.copies.keys().map(|kind| kind.storage_class.as_str());
@@ -144,7 +165,12 @@ fn rate(speed: &SpeedArgs) -> Rate {
 }
 
 /// Puts the plan of a restore into the summary of its dry run.
-pub(super) fn finish_restore(mut plan: Plan, prices: Option<&Prices>, speed: &SpeedArgs, finished: &mut Finished) {
+pub(super) fn finish_restore(
+    mut plan: Plan,
+    (prices, by_manifest): (Option<&Prices>, bool),
+    speed: &SpeedArgs,
+    finished: &mut Finished,
+) {
     let summary = &mut finished.summary;
     let listing = sent(summary);
     plan.requests.add_all(&listing);
@@ -157,13 +183,18 @@ pub(super) fn finish_restore(mut plan: Plan, prices: Option<&Prices>, speed: &Sp
         restores.any(|kind| prices.restore(&kind.storage_class, kind.tier, days(kind), 0).is_none())
     };
     let lacks = prices.is_some_and(unpriced);
+    let hours = plan.restores.keys().map(hours).max();
     let mut report = PlanReport::new(plan, prices, rate(speed));
     if lacks {
         report.note("some of these restores are not in the table of prices: they are taken to cost nothing");
     }
     match prices {
         None => report.note("no price: the store is not AWS, and --prices FILE tells none of it"),
+        Some(_) if by_manifest => report.note("waiting asks for each object by HEAD each time it looks"),
         Some(_) => report.note("waiting asks for a page of the listing for 1,000 objects each time it looks"),
+    }
+    if let Some(hours) = hours {
+        report.note(format!("the restores themselves take up to {hours} hours more"));
     }
     if !matches!(summary.status, Status::Complete) {
         report.note("the plan is not complete");
@@ -171,6 +202,19 @@ pub(super) fn finish_restore(mut plan: Plan, prices: Option<&Prices>, speed: &Sp
     summary.dry_run = true;
     (summary.estimated_cost_usd, summary.prices) = (None, None);
     summary.plan = Some(Box::new(report));
+}
+
+/// How long restores take at most, in hours. *Source:* "Understanding archive retrieval options" of S3's
+/// user guide.
+fn hours(kind: &PlannedRestore) -> u32 {
+    let is_deep = kind.storage_class == "DEEP_ARCHIVE";
+    match kind.tier {
+        Tier::Bulk if is_deep => 48,
+        Tier::Standard if is_deep => 12,
+        Tier::Bulk => 12,
+        Tier::Standard => 5,
+        Tier::Expedited => 1,
+    }
 }
 
 fn sent(summary: &Summary) -> Requests {

@@ -181,7 +181,7 @@ impl RestoreArgs {
         let source = source_end.party(&sources[0].bucket);
         let Some(to) = to else {
             let policies = allow_restore(&sources, self.dry_run, &source, None);
-            return Ok(Needed { policies, notes: Vec::new() });
+            return Ok(Needed { policies, notes: self.notes() });
         };
         let needs = CopyNeeds {
             mappings: map_sources(&sources, &to, same_store(from, onto))?,
@@ -189,6 +189,7 @@ impl RestoreArgs {
             way: choose(Via::Auto, from, onto),
             wants: self.written.wants()?,
             keep: self.keep.keep(),
+            waits: true,
             of_version: false,
             dry_run: self.dry_run,
             looks_first: false,
@@ -198,7 +199,11 @@ impl RestoreArgs {
             sources: sources.clone(),
             to,
         };
-        Ok(Needed { policies: allow_restore(&sources, self.dry_run, &source, Some(&needs)), notes: Vec::new() })
+        Ok(Needed { policies: allow_restore(&sources, self.dry_run, &source, Some(&needs)), notes: self.notes() })
+    }
+
+    fn notes(&self) -> Vec<&'static str> {
+        self.manifest.in_bucket().map(|_| "not in it: s3:GetObject for the manifest").into_iter().collect()
     }
 
     /// What makes another run the same job: what was typed, and the stores that it means.
@@ -244,7 +249,7 @@ pub(super) fn run(args: &RestoreArgs, typed: &[OsString], terminal: &Terminal) -
             let (op, plan) = RestorePlan::new(op);
             let mut finished = job.run(op).await;
             let plan = std::mem::take(&mut *plan.lock().unwrap_or_else(PoisonError::into_inner));
-            finish_restore(plan, prices.as_deref(), &args.speed, &mut finished);
+            finish_restore(plan, (prices.as_deref(), args.manifest.is_given()), &args.speed, &mut finished);
             return finished;
         }
         job.run(op).await
@@ -316,11 +321,12 @@ async fn prepare(
         check_objects(&sources).await?;
     }
     let is_new = !claim.is_resumed() && !args.dry_run && !args.checkpoint.retry_failed;
-    if prices.is_some() && is_new && priced.asks() {
+    if let (Some(known), true) = (&prices, is_new && priced.asks()) {
         let op = Restore::new(buckets(&sources), args.settings(&tiers, prices.clone()), None);
-        args.manifest.refuse_stdin()?;
         let (sources, manifest, pacer) = (sources.clone(), manifest.clone(), Arc::clone(&pacer));
-        Estimate { sources, manifest, op, identity: plain, pacer, limits, stop }.ask(terminal).await?;
+        Estimate { sources, manifest, prices: Arc::clone(known), op, identity: plain, pacer, limits, stop }
+            .ask(terminal)
+            .await?;
     }
     let settings = CopySettings {
         strict_source: args.strict_source,
@@ -353,6 +359,9 @@ async fn prepare(
     let report = Report::new(args.shown.show(), terminal.clone(), print_all_failures);
     if let (Some(resumed), false) = (journal.resumed(), args.shown.quiet) {
         report.resuming(resumed.settled());
+        if resumed.waiting > 0 {
+            terminal.line(&format!("{} more were asked for by then, and are waited for", resumed.waiting));
+        }
     }
     let (verb, receipt, stop) = ("restore", None, stop.clone());
     let job =

@@ -49,7 +49,12 @@ pub(super) fn tell(
         }
         Status::Interrupted if summary.too_dear => tell_dear(typed, summary, terminal),
         Status::Interrupted if summary.at_bad_line => {
-            tell_resume("ended at a line of the manifest that is at fault, as --strict says", typed, summary, terminal);
+            tell_resume(
+                "ended at a line of the manifest that is at fault, as --strict says: mend it and begin anew with --restart, or go on behind it",
+                typed,
+                summary,
+                terminal,
+            );
         }
         Status::Interrupted => {
             let how = if finished.signal.is_some() { "interrupted" } else { "the time is up, and work is left" };

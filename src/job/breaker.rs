@@ -40,7 +40,7 @@ impl Breaker {
         let failure = match outcome {
             Outcome::Done(_) | Outcome::Skipped(_) | Outcome::Waiting(_) => None,
             Outcome::Failed(failure) => Some(&**failure),
-            Outcome::Passed | Outcome::Interrupted | Outcome::Fatal(_) => return None,
+            Outcome::Readable | Outcome::Passed | Outcome::Interrupted | Outcome::Fatal(_) => return None,
         };
         self.failed += u64::from(failure.is_some());
         if self.last.len() >= LAST {

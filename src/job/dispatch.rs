@@ -80,6 +80,8 @@ pub(super) struct Dispatcher<O> {
     /// What is waited for.
     waiting: Waiting,
     meter: Meter,
+    /// What the items that are open are estimated to cost.
+    reserved: Money,
     /// Whether the job has cost what it may.
     too_dear: bool,
     /// Whether a line of the manifest ended it.
@@ -120,6 +122,7 @@ impl<O: Op> Dispatcher<O> {
             too_many: false,
             waiting: Waiting::default(),
             meter,
+            reserved: Money::ZERO,
             too_dear: false,
             bad_line: false,
             room: None,
@@ -140,9 +143,10 @@ impl<O: Op> Dispatcher<O> {
         self.begin_waiting()?;
         let (ranges, reopened) = match (self.journal.is_planned(), self.journal.phase()) {
             (false, _) => (self.journal.plan(self.feed.whole())?, Vec::new()),
-            (true, Phase::Work) => (self.journal.track_recorded(), self.journal.open_items()),
-            // What waits is looked at again from the start.
+            // What waits is looked at first, and from the start.
             (true, Phase::Sweep) => (Vec::new(), self.journal.open_items()),
+            (true, Phase::Work) if self.is_to_look_first() => (Vec::new(), self.journal.open_items()),
+            (true, Phase::Work) => (self.journal.track_recorded(), self.journal.open_items()),
         };
         self.show_failures_so_far()?;
         self.look_at_cost();
@@ -232,10 +236,12 @@ impl<O: Op> Dispatcher<O> {
                 self.on_outcome(ticket, &item, outcome);
                 continue;
             }
-            if self.is_too_much(&item) {
+            let price = op.price(&item);
+            if self.has_to_wait_for(price) || self.is_too_much(&item) {
                 self.ready.push(range, (ticket, item));
                 break;
             }
+            self.reserved += price;
             let op = Arc::clone(&op);
             let steps = Steps::new(ticket, Arc::clone(&item), self.steps.0.clone(), self.journal.is_kept());
             self.open.spawn(async move {
@@ -314,6 +320,7 @@ impl<O: Op> Dispatcher<O> {
         if let Some(spent) = spent {
             spent.money = self.meter.ended(spent, &requests(&self.pacer));
         }
+        self.reserved = self.reserved.less(self.op.price(item));
         self.count(item, &outcome);
         if !self.in_parts.is_empty() {
             self.in_parts.remove(&(item.source, item.position()));
@@ -345,7 +352,7 @@ impl<O: Op> Dispatcher<O> {
                     self.keep(|this| this.receipt.as_mut().map_or(Ok(()), |file| file.append(&receipt)));
                 }
             }
-            Outcome::Skipped(_) | Outcome::Waiting(_) | Outcome::Passed => {}
+            Outcome::Skipped(_) | Outcome::Waiting(_) | Outcome::Readable | Outcome::Passed => {}
         }
         self.keep(|this| this.journal.finish(ticket, item, outcome));
         self.look_at_cost();
@@ -405,6 +412,11 @@ impl<O: Op> Dispatcher<O> {
             self.too_dear = true;
             self.stop.cancel();
         }
+    }
+
+    /// Whether an item of this price has to wait until others have told what they cost.
+    fn has_to_wait_for(&self, price: Money) -> bool {
+        !self.open.is_empty() && !self.meter.allows(&requests(&self.pacer), self.reserved + price)
     }
 
     fn show(&mut self) {

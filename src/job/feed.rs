@@ -83,6 +83,9 @@ impl Feed {
     /// Begins a pass over these ranges.
     pub(super) fn plan(&mut self, journal: &mut Journal, ranges: Vec<usize>) -> Result<(), Error> {
         self.unlisted = 0;
+        // A pass that was ended early has left some.
+        self.waiting.clear();
+        self.first = None;
         self.channel = mpsc::channel(FEED);
         self.on_split(journal, ranges)
     }

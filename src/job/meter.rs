@@ -61,6 +61,11 @@ impl Meter {
         self.most.is_some_and(|most| self.spent(sent).is_some_and(|spent| spent >= most))
     }
 
+    /// Whether so much more may be begun.
+    pub(super) fn allows(&self, sent: &Requests, more: Money) -> bool {
+        self.most.is_none_or(|most| self.spent(sent).is_none_or(|spent| spent + more <= most))
+    }
+
     /// The prices.
     pub(super) fn prices(&self) -> Option<&Prices> {
         self.prices.as_deref()

@@ -50,6 +50,11 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// One that ends with this one, and does not end it.
+    pub fn child(&self) -> Self {
+        Self { token: self.token.child_token(), ..Self::default() }
+    }
+
     /// Asks the run to end because of `signal`. `false` if it was asked before.
     pub fn ask(&self, signal: Signal) -> bool {
         let first = self.signal.set(signal).is_ok();

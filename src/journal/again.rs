@@ -1,7 +1,7 @@
 //! Where there are items that are to be looked at again, as ranges. Pure.
 
 use super::track::{Slot, SlotState};
-use crate::model::{Origin, Outcome, Position, Range, RangeId};
+use crate::model::{Item, Origin, Outcome, Position, Range, RangeId};
 
 /// So many settled items in a row are not worth looking at again: they would be a page of a listing.
 /// *Source:* ListObjectsV2 answers with up to 1,000 keys (S3 API reference).
@@ -42,8 +42,7 @@ impl Again {
         }
         if matches!(item.origin, Origin::Failure(_)) {
             // It was waited for in no range.
-            let around = Range::around(item.source, &item.object.key);
-            return self.new.push(around);
+            return self.new.push(around(item));
         }
         if unordered {
             let whole = Range { at: None, ..range.clone() };
@@ -81,6 +80,15 @@ impl Again {
     }
 }
 
+/// Where an item is looked at again of which no range says that.
+pub(super) fn around(item: &Item) -> Range {
+    match item.origin {
+        // Where its line begins is not known: its file is.
+        Origin::Manifest { at, .. } => Range::lines(at.file),
+        Origin::Listing | Origin::Failure(_) => Range::around(item.source, &item.object.key),
+    }
+}
+
 /// What of a range the watermark has not passed.
 pub(super) fn not_passed(range: &Range) -> Range {
     match &range.at {
@@ -112,11 +120,20 @@ pub(super) fn joined(ranges: impl Iterator<Item = Range>) -> Vec<Range> {
     joined
 }
 
+/// Whether both are of a listing, or both of one file of a manifest.
+fn are_alike(one: &Range, other: &Range) -> bool {
+    let file = |range: &Range| match range.until.as_ref().or(range.id.after.as_ref()) {
+        Some(Position::Line(line)) => Some(line.file),
+        _ => None,
+    };
+    file(one) == file(other)
+}
+
 fn join(ranges: Vec<Range>, mut joins: impl FnMut(&Range, &Range) -> bool) -> Vec<Range> {
     let mut joined: Vec<Range> = Vec::with_capacity(ranges.len());
     for next in ranges {
         match joined.last_mut() {
-            Some(last) if last.id.source == next.id.source && joins(last, &next) => {
+            Some(last) if last.id.source == next.id.source && are_alike(last, &next) && joins(last, &next) => {
                 last.until = match (last.until.take(), next.until) {
                     (Some(one), Some(other)) => Some(one.max(other)),
                     _ => None,
@@ -135,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Done, Item, Object, Waited};
+    use crate::model::{Done, Object, Waited};
 
     fn key(n: usize) -> Position {
         Position::Key(format!("{n:06}"))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{JournalFile, Recovered, is_ours, recover, refuse_foreign};
 use super::lock::Lock;
-use super::record::{FORMAT, Header};
+use super::record::{FORMAT, Header, Phase};
 use super::state::State;
 use super::{JobIdentity, Journal, ManifestPrint};
 use crate::model::{Error, Item, now};
@@ -178,8 +178,9 @@ const NOT_ENDED: &str = "the last run of this job was interrupted: run the same 
 /// Whether the job goes on, rather than being over.
 fn resumable(mode: Mode, state: &State) -> Result<bool, Error> {
     let over = state.ended.is_some();
-    // In a later pass than the first, nothing but failures is left.
-    let first_pass = state.pass.is_none_or(|pass| pass == 0);
+    // In a later pass than the first, nothing but failures is left, unless something waits.
+    let waits = state.phase == Phase::Sweep || !state.again.is_empty() || !state.rest.is_empty();
+    let first_pass = waits || state.pass.is_none_or(|pass| pass == 0);
     match mode {
         Mode::RetryFailed if !over && first_pass => Err(Error::Usage(NOT_ENDED.to_owned())),
         Mode::RetryFailed => Ok(true),

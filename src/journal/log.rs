@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::again::around;
 use super::failures::{FailedItems, FailedLines};
 use super::file::{FailureBytes, JournalFile};
 use super::lock::Lock;
@@ -305,7 +306,10 @@ impl Journal {
             }
             _ => None,
         };
-        self.record(Record::Close(Close { source: item.source, at: item.position(), tally, failure }))
+        // One that an earlier run left open is in no range of this one.
+        let is_apart = matches!(ticket, Ticket::Reopened) && self.looks_again && tally.waiting > 0;
+        let again = is_apart.then(|| around(item));
+        self.record(Record::Close(Close { source: item.source, at: item.position(), tally, failure, again }))
     }
 
     /// Moves the watermarks and writes what is new. At the end of a run (`now` is `None`) all that
@@ -373,7 +377,7 @@ impl Journal {
         Ok(FailedItems(Some(lines)))
     }
 
-    fn record(&mut self, record: Record) -> Result<(), Error> {
+    pub(super) fn record(&mut self, record: Record) -> Result<(), Error> {
         self.state.apply(&record).map_err(Error::Internal)?;
         let Some(file) = &mut self.file else { return Ok(()) };
         let before = self.lines.len();

@@ -2,7 +2,7 @@
 
 use super::again::{joined, not_passed};
 use super::log::Journal;
-use super::record::{Phase, Plan};
+use super::record::{Phase, Plan, Record};
 use crate::model::{Error, Range, Tally};
 
 impl Journal {
@@ -36,13 +36,12 @@ impl Journal {
         self.state.phase == Phase::Sweep && !self.state.ranges.is_empty()
     }
 
-    /// Begins a look at all that waits, `waiting` objects; what is left of the pass before is kept for
-    /// a later one. `settled` is what was found out since by other means than its items. Returns the
+    /// Begins a look at all that waits, `what is left of the pass before is kept for a later one. Returns the
     /// indices of its ranges.
     ///
     /// # Errors
     /// [`Error::Internal`] where items are open.
-    pub fn plan_sweep(&mut self, waiting: u64, settled: Tally) -> Result<Vec<usize>, Error> {
+    pub fn plan_sweep(&mut self) -> Result<Vec<usize>, Error> {
         self.end_pass()?;
         let again = self.state.again.values().cloned();
         let (ranges, rest) = match self.state.phase {
@@ -52,19 +51,27 @@ impl Journal {
                 (joined(again.chain(left)), self.state.rest.clone())
             }
         };
-        let waits_for = Some(waiting);
-        self.plan_pass(Plan { phase: Phase::Sweep, ranges, rest, waits_for, tally: settled, ..Plan::default() })
+        self.plan_pass(Plan { phase: Phase::Sweep, ranges, rest, ..Plan::default() })
     }
 
     /// Goes on with what is left of passes that were not through. Returns the indices of the ranges.
     ///
     /// # Errors
     /// [`Error::Internal`] where items are open.
-    pub fn plan_rest(&mut self, waiting: u64, settled: Tally) -> Result<Vec<usize>, Error> {
+    pub fn plan_rest(&mut self) -> Result<Vec<usize>, Error> {
         self.end_pass()?;
         let again = self.state.again.values().cloned().collect();
-        let (ranges, waits_for) = (self.left(), Some(waiting));
-        self.plan_pass(Plan { ranges, again, waits_for, tally: settled, ..Plan::default() })
+        let ranges = self.left();
+        self.plan_pass(Plan { ranges, again, ..Plan::default() })
+    }
+
+    /// A look is through: it found out `tally` beside the ends of items, and that so many objects wait.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it cannot be recorded.
+    pub fn looked(&mut self, tally: Tally, waits_for: u64) -> Result<(), Error> {
+        self.flush(None)?;
+        self.record(Record::Looked { tally, waits_for })
     }
 
     fn left(&self) -> Vec<Range> {
@@ -139,19 +146,19 @@ mod tests {
         assert_eq!((journal.waiting(), journal.has_again(), journal.has_rest()), (2, true, false));
         assert_kept(&journal);
 
-        let ranges = journal.plan_sweep(2, Tally::default()).unwrap();
+        let ranges = journal.plan_sweep().unwrap();
         let range = journal.range(ranges[0]).unwrap().clone();
         assert_eq!((range.id.after, range.until), (Some(Position::Key("a".into())), Some(Position::Key("dw".into()))));
         work(&mut journal, ranges[0], &["b", "c", "dw"]);
         assert_kept(&journal);
         // It is interrupted before the range is through: the whole of it is covered by the next look.
         assert!(journal.is_in_sweep());
-        let ranges = journal.plan_sweep(1, Tally { done: 1, ..Tally::default() }).unwrap();
-        assert_eq!((ranges.len(), journal.waiting()), (1, 1));
+        let ranges = journal.plan_sweep().unwrap();
+        assert_eq!((ranges.len(), journal.waiting()), (1, 0), "all that ended is taken to have waited");
         work(&mut journal, ranges[0], &["d"]);
         journal.exhausted(ranges[0]).unwrap();
-        journal.flush(None).unwrap();
-        assert!(!journal.has_again() && !journal.is_in_sweep());
+        journal.looked(Tally { done: 1, ..Tally::default() }, 0).unwrap();
+        assert!(!journal.has_again() && !journal.is_in_sweep() && journal.waiting() == 0);
         assert_kept(&journal);
     }
 
@@ -161,7 +168,7 @@ mod tests {
         let ranges = journal.plan(vec![Range::whole(0)]).unwrap();
         work(&mut journal, ranges[0], &["aw", "b"]);
         assert!(journal.has_rest());
-        journal.plan_sweep(1, Tally::default()).unwrap();
+        journal.plan_sweep().unwrap();
         assert!(journal.has_rest() && journal.is_in_sweep());
         assert_kept(&journal);
         let range = journal.state.ranges.values().next().cloned().unwrap();
@@ -170,7 +177,7 @@ mod tests {
         journal.exhausted(index).unwrap();
         journal.flush(None).unwrap();
         assert_eq!(range.until, Some(Position::Key("aw".into())));
-        let ranges = journal.plan_rest(0, Tally::default()).unwrap();
+        let ranges = journal.plan_rest().unwrap();
         let rest = journal.range(ranges[0]).unwrap().clone();
         assert_eq!((rest.at, rest.until), (Some(Position::Key("b".into())), None));
         assert_kept(&journal);

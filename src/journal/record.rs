@@ -25,6 +25,13 @@ pub(super) enum Record {
         range: RangeId,
         cuts: Vec<Position>,
     },
+    /// A look at what waits is through: what it found out beside the ends of items, and how many objects
+    /// still wait.
+    Looked {
+        #[serde(flatten)]
+        tally: Tally,
+        waits_for: u64,
+    },
     /// A watermark moved.
     Mark(Mark),
     /// A listing wrote what it found.
@@ -73,12 +80,6 @@ pub(super) struct Plan {
     /// What is to be looked at again, beside what this pass finds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) again: Vec<Range>,
-    /// How many objects are waited for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) waits_for: Option<u64>,
-    /// What was found to be finished since the pass before began, beside what its marks say.
-    #[serde(flatten)]
-    pub(super) tally: Tally,
 }
 
 /// What a pass is.
@@ -194,6 +195,9 @@ pub(super) struct Close {
     pub(super) tally: Tally,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<Box<Recorded>>,
+    /// Where it is to be looked at again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) again: Option<Range>,
 }
 
 /// A failure with its number: they count up from 1 through the whole job.

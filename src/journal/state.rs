@@ -81,6 +81,10 @@ impl State {
             Record::Job(_) => return Err("a second header".to_owned()),
             Record::Plan(plan) => self.plan(plan)?,
             Record::Split { range, cuts } => self.split(range, cuts)?,
+            Record::Looked { tally, waits_for } => {
+                self.totals.add(&Tally { failed: 0, waiting: 0, ..tally.clone() });
+                self.totals.waiting = *waits_for;
+            }
             Record::Mark(mark) => self.mark(mark)?,
             Record::Output(output) => self.output(output)?,
             Record::Close(close) => self.close(close)?,
@@ -111,8 +115,6 @@ impl State {
         self.ranges = plan.ranges.iter().map(by_id).collect();
         self.rest.clone_from(&plan.rest);
         self.again = plan.again.iter().map(by_id).collect();
-        self.totals.add(&plan.tally);
-        self.totals.waiting = plan.waits_for.unwrap_or(self.totals.waiting);
         Ok(())
     }
 
@@ -169,6 +171,7 @@ impl State {
             self.ahead.insert(item);
         }
         self.count(&close.tally);
+        self.again.extend(close.again.iter().map(|range| (range.id.clone(), range.clone())));
         if let Some(failure) = &close.failure {
             self.failed(failure);
         }
@@ -208,7 +211,7 @@ impl State {
     pub(super) fn snapshot(&self, failures: u64) -> Vec<Record> {
         let plan = self.pass.map(|pass| {
             let (ranges, again) = (self.ranges.values().cloned().collect(), self.again.values().cloned().collect());
-            Record::Plan(Plan { pass, phase: self.phase, ranges, rest: self.rest.clone(), again, ..Plan::default() })
+            Record::Plan(Plan { pass, phase: self.phase, ranges, rest: self.rest.clone(), again })
         });
         let rest = plan.into_iter().chain(self.open.values().cloned().map(Record::Open));
         let ahead = self.ahead.iter().cloned().map(|(source, at)| Record::Ahead { source, at });

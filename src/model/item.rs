@@ -95,6 +95,17 @@ impl Item {
         self.object.etag.as_ref().filter(|_| is_fresh)
     }
 
+    /// The entity tag that a manifest tells, which may be old.
+    pub fn claimed_etag(&self) -> Option<&String> {
+        let is_claim = matches!(self.origin, Origin::Manifest { asked: false, .. });
+        self.object.etag.as_ref().filter(|_| is_claim)
+    }
+
+    /// Whether nothing is known of it but what a manifest calls it.
+    pub fn was_only_named(&self) -> bool {
+        matches!(self.origin, Origin::Manifest { .. }) && self.object.is_unknown()
+    }
+
     /// Where it stands in its range.
     pub fn position(&self) -> Position {
         match self.origin {
@@ -123,8 +134,10 @@ pub enum Skip {
     Restored,
     /// Its restore is under way.
     Restoring,
-    /// It was waited for, and an interrupted run has copied it, or it is gone.
-    CopiedOrGone,
+    /// It was waited for, and an interrupted run has finished it, or it is gone.
+    FinishedOrGone,
+    /// It was waited for, and is gone, or archived again.
+    Lapsed,
     /// A dry run: it can be read, and would be copied.
     WouldCopy,
     /// A dry run: it would be restored.
@@ -150,7 +163,8 @@ impl Skip {
             Self::NotArchived => "skipped: not archived, can be read at once",
             Self::Restored => "skipped: restored already, for long enough",
             Self::Restoring => "skipped: being restored already",
-            Self::CopiedOrGone => "skipped: copied by the run that was interrupted, or vanished",
+            Self::FinishedOrGone => "skipped: finished by the run that was interrupted, or vanished",
+            Self::Lapsed => "skipped: deleted, replaced or archived again while it was waited for",
             Self::WouldCopy => "can be read, and would be copied",
             Self::WouldRestore => "would be restored",
             Self::Archived => "skipped: archived and not restored",
@@ -198,6 +212,8 @@ pub enum Outcome {
     Failed(Box<Failure>),
     /// Its restore is under way, asked for now or before: it is looked at again.
     Waiting(Waited),
+    /// Looked at again, and it can be read.
+    Readable,
     /// Looked at again, and there is nothing to be done or counted.
     Passed,
     /// Not done because the run is draining: stays to be done.

@@ -65,7 +65,7 @@ impl Tally {
                 self.restored(waited.accepted);
                 self.spent += waited.spent.as_ref().map(|spent| spent.money).unwrap_or_default();
             }
-            Outcome::Passed | Outcome::Interrupted | Outcome::Fatal(_) => {}
+            Outcome::Readable | Outcome::Passed | Outcome::Interrupted | Outcome::Fatal(_) => {}
         }
     }
 

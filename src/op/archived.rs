@@ -7,8 +7,8 @@ use crate::store::Head;
 const CODE: &str = "InvalidObjectState";
 
 /// What to do about one.
-const HINT: &str = "restore it first (s3bulk restore --to DEST, or --archived restore here, copies objects as soon as they can be read), or leave \
-                    such objects out with --archived skip";
+const HINT: &str = "restore it first (s3bulk restore --wait; with --to DEST it copies objects as soon as they can be \
+                    read), or leave such objects out with --archived skip";
 
 /// What becomes of archived objects that are not restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::Semaphore;
 
 use super::archived::{Archived, answered};
-use super::evidence::of_store_copy;
+use super::evidence::{is_of_another, of_store_copy};
 use super::existing::Keep;
 use super::fallback::Fallback;
 use super::in_place::{Changed, InPlace};
@@ -16,8 +16,8 @@ use super::route::Way;
 use super::wants::Read;
 use super::{Op, Steps, Wants, parts};
 use crate::model::{
-    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Object, Operation, Origin, Outcome, Prices, Receipt,
-    RequestError, Skip, Written, now,
+    Checksum, Class, Done, Evidence, Failure, Item, Made, Mapping, Money, Object, Operation, Origin, Outcome, Prices,
+    Receipt, RequestError, Skip, Written, now,
 };
 use crate::pace::{ByteBudget, Kind};
 use crate::store::{Bucket, Head};
@@ -187,8 +187,9 @@ impl Copy {
         let attributes = wants.attributes(object, Read { head: head.as_ref(), tags: None, acl }, true);
         let checksum = head.as_ref().and_then(|head| head.checksum);
         let etag = head.as_ref().map(|head| &head.revision.etag).or(item.listed_etag());
-        let copied = |evidence, checksum: Option<Checksum>, written: Written| Copied {
-            bytes: object.size,
+        let mut bytes = object.size;
+        let copied = |bytes, evidence, checksum: Option<Checksum>, written: Written| Copied {
+            bytes,
             evidence,
             lacks_tags: false,
             etag: etag.cloned(),
@@ -207,13 +208,19 @@ impl Copy {
         match answer {
             Ok(written) => {
                 self.fallback.succeeded();
-                let etag = etag.map(String::as_str);
+                let claimed = item.claimed_etag();
+                if claimed.is_some_and(|claimed| is_of_another(claimed, &written)) {
+                    // It is another object than the one that the manifest tells of.
+                    let now = plan.source.head(&object.key, version).await?.revision;
+                    bytes = now.size;
+                }
+                let etag = etag.or(claimed).map(String::as_str);
                 let evidence = of_store_copy(Operation::CopyObject, etag, checksum, &written)?;
-                Ok(copied(evidence, checksum, written))
+                Ok(copied(bytes, evidence, checksum, written))
             }
             Err(error) => {
                 let (evidence, written) = self.settle_unmet(plan, item, error).await?;
-                Ok(copied(evidence, checksum, written))
+                Ok(copied(bytes, evidence, checksum, written))
             }
         }
     }
@@ -267,6 +274,7 @@ impl Copy {
         }
         match plan.source.is_gone(&item.object.key).await {
             Ok(true) if self.settings.strict_source => self.failed(item, error),
+            Ok(true) if item.was_only_named() => self.failed(item, never_there(error)),
             Ok(true) => Outcome::Skipped(Skip::Vanished),
             Ok(false) => {
                 let message = format!("{}, though the listing still shows it", error.message);
@@ -352,10 +360,19 @@ impl Copy {
         Err(size_changes())
     }
 
+    /// The head of an item: of one that was listed, it has the size that was listed with its entity tag.
+    pub(super) async fn head_now(&self, plan: &Plan<'_>, item: &Item) -> Result<Head, RequestError> {
+        let object = &item.object;
+        match item.claimed_etag() {
+            Some(_) => plan.source.head(&object.key, object.version_id.as_deref()).await,
+            None => plan.source.head_of(object).await,
+        }
+    }
+
     /// An item as it is now.
     async fn seen_now(&self, plan: &Plan<'_>, item: &Item) -> Result<Item, RequestError> {
         let version_id = item.object.version_id.clone();
-        let head = plan.source.head_of(&item.object).await?;
+        let head = self.head_now(plan, item).await?;
         let object = Object { version_id, ..head.object(&item.object.key) };
         Ok(Item { object, upload: None, ..item.clone() })
     }
@@ -376,6 +393,11 @@ impl Copy {
 }
 
 impl Op for Copy {
+    fn price(&self, item: &Item) -> Money {
+        let (Some(_), Ok(plan)) = (&self.settings.prices, self.plan(item)) else { return Money::ZERO };
+        self.planned(item, &plan).cost.map(|cost| cost.total()).unwrap_or_default()
+    }
+
     fn dest(&self, item: &Item) -> String {
         self.dest_of(item)
     }
@@ -438,6 +460,12 @@ impl Plan<'_> {
             Way::Client => Operation::GetObject,
         }
     }
+}
+
+/// The error for an object that is not there, and of which nobody said that it ever was.
+pub(super) fn never_there(error: RequestError) -> RequestError {
+    let message = "the manifest names it, and there is no such object".to_owned();
+    RequestError { message, ..error }
 }
 
 /// The error for an object that is small, and large, and small again.

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::copy::Copy;
+use super::copy::{Copy, never_there};
 use super::left_alone::Alone;
 use super::route::Way;
 use super::{Op, Steps};
-use crate::model::{Item, Outcome, Plan, Skip};
+use crate::model::{Class, Item, Operation, Outcome, Plan, RequestError, Skip};
 
 /// Says of each item what a [copy](struct@Copy) would do, and adds it to a plan. Writes nothing.
 #[derive(Debug)]
@@ -33,6 +33,10 @@ impl Op for DryRun {
             Ok(plan) => plan,
             Err(error) => return self.copy.failed(item, error),
         };
+        if item.was_only_named() {
+            let gone = RequestError::local(Operation::HeadObject, Class::Missing, "NoSuchKey", "");
+            return self.copy.failed(item, never_there(gone));
+        }
         match self.copy.left_alone(&plan, item).await {
             Ok(Alone::Skipped(skip)) => return Outcome::Skipped(skip),
             Ok(Alone::Not | Alone::Done(_)) => {}

@@ -25,6 +25,12 @@ pub(super) fn of_store_copy(
     }
 }
 
+/// Whether a copy that the store made is not that of the object with this entity tag: both are of one part.
+pub(super) fn is_of_another(etag: &str, written: &Written) -> bool {
+    let tags = (one_part(etag), written.etag.as_deref().and_then(one_part));
+    !written.has_opaque_etag && matches!(tags, (Some(source), Some(dest)) if source != dest)
+}
+
 /// The evidence for bytes that went through this machine: `computed` is their checksum here,
 /// `source` the one that the source's store has, which was compared.
 ///

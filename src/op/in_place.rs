@@ -71,7 +71,8 @@ impl Copy {
     /// Whether an item can be left alone as its listing shows it, for its class or since it is archived.
     pub(super) fn left_as_listed(&self, plan: &Plan<'_>, item: &Item) -> Result<Alone, RequestError> {
         // What was begun goes on; what failed before is looked at anew.
-        if item.upload.is_some() || item.origin != Origin::Listing {
+        let is_fresh = matches!(item.origin, Origin::Listing | Origin::Manifest { asked: true, .. });
+        if item.upload.is_some() || !is_fresh {
             return Ok(Alone::Not);
         }
         let (settings, object) = (&self.settings, &item.object);
@@ -108,6 +109,10 @@ impl Copy {
         how: InPlace,
         steps: &Steps,
     ) -> Result<Changed, RequestError> {
+        if item.object.version_id.is_some() {
+            let message = "a version cannot be changed in place: what is written is a new one";
+            return Err(RequestError::local(Operation::CopyObject, Class::Permanent, "VersionInPlace", message));
+        }
         let mut seen = Item { origin: Origin::Listing, ..item.clone() };
         if item.listed_etag().is_none() || item.upload.is_some() {
             match self.look(plan, &seen, how, None, true).await? {

@@ -75,20 +75,38 @@ impl Copy {
         }
     }
 
-    /// Whether what a listing shows `beside` an object is the copy that this job has made of it: of the same
-    /// size, written since the job began, and with the same entity tag where that would have to be.
-    pub(super) fn has_made(&self, object: &Object, beside: &Beside) -> bool {
-        let Beside::Object(dest) = beside else { return false };
-        let tags = (object.etag.as_deref().and_then(one_part), dest.etag.as_deref().and_then(one_part));
-        let differs = matches!(tags, (Some(ours), Some(theirs)) if ours != theirs);
-        let is_recent = dest.last_modified >= Some(self.since());
-        is_recent && object.size == dest.size && (!differs || self.makes_opaque_etags.load(Relaxed))
+    /// Whether what a listing shows `beside` an object is the copy that this job has made of it; `None` where
+    /// entity tags differ, and may do so because of an encryption.
+    pub(super) fn has_made(&self, object: &Object, beside: &Beside) -> Option<bool> {
+        let Beside::Object(dest) = beside else { return Some(false) };
+        let is_later = dest.last_modified >= Some(self.since()) && dest.last_modified >= object.last_modified;
+        if !is_later || object.size != dest.size {
+            return Some(false);
+        }
+        match (object.etag.as_deref().and_then(one_part), dest.etag.as_deref().and_then(one_part)) {
+            (Some(ours), Some(theirs)) if ours != theirs => self.makes_opaque_etags.load(Relaxed).then_some(true),
+            _ => Some(true),
+        }
     }
 
     /// Whether the destination has the copy that this job has made of an item.
     pub(super) async fn finds_own(&self, item: &Item) -> Result<bool, RequestError> {
-        let found = self.dest.find(&self.plan(item)?.dest_key).await?;
-        Ok(found.is_some_and(|found| self.has_made(&item.object, &Beside::Object(Box::new(found)))))
+        let plan = self.plan(item)?;
+        let found = match &item.beside {
+            Beside::Unknown => {
+                self.dest.find(&plan.dest_key).await?.map_or(Beside::Nothing, |it| Beside::Object(it.into()))
+            }
+            beside => beside.clone(),
+        };
+        if let Some(known) = self.has_made(&item.object, &found) {
+            return Ok(known);
+        }
+        let Some((source, dest)) = self.both_heads(&plan, item).await? else { return Ok(false) };
+        let is_opaque = source.has_opaque_etag || dest.has_opaque_etag;
+        if is_opaque {
+            self.makes_opaque_etags.store(true, Relaxed);
+        }
+        Ok(is_opaque && resemblance(&source, &dest).is_some())
     }
 
     /// When the job was begun, by a clock that may be off.

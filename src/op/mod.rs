@@ -27,7 +27,7 @@ mod window;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::model::{Item, Outcome};
+use crate::model::{Item, Money, Outcome};
 
 pub use abort::AbortUploads;
 pub use archived::Archived;
@@ -97,6 +97,11 @@ pub trait Op: Send + Sync + 'static {
     /// How items are waited for that end as [`Outcome::Waiting`]; `None` where none does.
     fn waits(&self) -> Option<&dyn Waits> {
         None
+    }
+
+    /// What an item costs, as far as that is known before.
+    fn price(&self, _item: &Item) -> Money {
+        Money::ZERO
     }
 
     /// Where an item goes: `s3://bucket/key`, or nothing where it goes nowhere.

@@ -100,7 +100,7 @@ impl Copy {
         under: &mut Under,
     ) -> Result<Option<Copied>, RequestError> {
         let key = &item.object.key;
-        let mut head = plan.source.head_of(&item.object).await?;
+        let mut head = self.head_now(plan, item).await?;
         refuse_unreadable(&head)?;
         refuse_archived(&head)?;
         if item.object.version_id.is_none() {

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::copy::Copy;
-use super::restored::{Aim, Seen, Step, pause, step};
+use super::copy::{Copy, never_there};
+use super::restored::{Aim, Seen, Step, pause, step, tiers_of};
 use super::window::{Window, lessen};
 use super::{Look, Op, Steps, Waits};
 use crate::model::{
-    Accepted, Access, Beside, Class, Cost, Done, Failure, Item, Object, Operation, Origin, Outcome, Prices,
+    Accepted, Access, Class, Cost, Done, Failure, Item, Money, Object, Operation, Origin, Outcome, Prices,
     RequestError, Requests, RestoreStatus, STANDARD, Skip, Spent, Tier, Waited, is_archive_class,
 };
 use crate::pace::Kind;
@@ -101,7 +101,7 @@ impl Restore {
         step(self.aim(), Seen { access, again, is_sure, now: now() }, self.settings.days)
     }
 
-    fn failed(&self, item: &Item, error: RequestError) -> Outcome {
+    pub(super) fn failed(&self, item: &Item, error: RequestError) -> Outcome {
         if let Some(copy) = &self.copy {
             return copy.failed(item, error);
         }
@@ -125,13 +125,18 @@ impl Restore {
             return self
                 .failed(item, RequestError::local(Operation::RestoreObject, Class::Transient, NOT_RESTORED, message));
         }
+        if matches!(item.origin, Origin::Failure(_)) && item.object.version_id.is_some() {
+            let message = "its restore is on its way, and a version is not waited for: try it again in some hours";
+            return self
+                .failed(item, RequestError::local(Operation::RestoreObject, Class::Transient, NOT_RESTORED, message));
+        }
         self.window.found.fetch_add(item.object.size, Relaxed);
         Outcome::Waiting(Waited { accepted, spent })
     }
 
     /// The price of the restore of an item, and for how long it is; `None` where it is not known.
     pub(super) fn cost(&self, object: &Object) -> Option<Cost> {
-        let (prices, tier) = (self.settings.prices.as_ref()?, *self.tiers().first()?);
+        let (prices, tier) = (self.settings.prices.as_ref()?, *self.tiers(object).first()?);
         let class = object.storage_class.as_deref().unwrap_or(STANDARD);
         prices.restore(class, tier, self.settings.days.into(), object.size)
     }
@@ -153,23 +158,27 @@ impl Restore {
         }
         // A skip must be true: the listing is asked.
         match bucket.is_gone(&item.object.key).await {
+            Ok(true) if item.was_only_named() => self.failed(item, never_there(error)),
             Ok(true) => Outcome::Skipped(Skip::Vanished),
             Err(asking) if asking.class == Class::Interrupted => Outcome::Interrupted,
             Ok(false) | Err(_) => self.failed(item, error),
         }
     }
 
-    /// The tiers that are tried, in order.
-    pub(super) fn tiers(&self) -> &[Tier] {
+    /// The tiers that are tried for an object, in order.
+    pub(super) fn tiers(&self, object: &Object) -> &[Tier] {
+        let named = tiers_of(object.storage_class.as_deref(), &self.settings.tiers);
         let since = *self.no_capacity.lock().unwrap_or_else(PoisonError::into_inner);
-        let skips = since.is_some_and(|since| since.elapsed() < NO_CAPACITY_FOR) && self.settings.tiers.len() > 1;
-        self.settings.tiers.get(usize::from(skips)..).unwrap_or_default()
+        let skips = since.is_some_and(|since| since.elapsed() < NO_CAPACITY_FOR)
+            && named.len() > 1
+            && named.first() == Some(&Tier::Expedited);
+        named.get(usize::from(skips)..).unwrap_or_default()
     }
 
     /// Asks for the restore of an object; one without `days` is moved back for good. `None` where it was
     /// asked for before.
     async fn ask(&self, bucket: &Bucket, object: &Object, days: Option<u32>) -> Result<Option<Accepted>, RequestError> {
-        let mut tiers = self.tiers();
+        let mut tiers = self.tiers(object);
         let mut doubts = 0;
         while let Some((tier, others)) = tiers.split_first() {
             let error = match bucket.restore(object, days, *tier).await {
@@ -194,8 +203,7 @@ impl Restore {
                 _ => return Err(error),
             }
         }
-        let message = "no tier was named";
-        Err(RequestError::local(Operation::RestoreObject, Class::Permanent, "NoTier", message))
+        Err(no_tier())
     }
 
     /// Asks for the restore of an item that is archived.
@@ -203,14 +211,12 @@ impl Restore {
         if self.given_up.load(Relaxed) {
             return self.waits_for(item, None);
         }
-        if let (Some(copy), false) = (&self.copy, self.again.load(Relaxed)) {
-            match copy.skips(item).await {
-                Ok(None) => {}
-                Ok(Some(skip)) => return self.ended(item, Outcome::Skipped(skip)),
-                Err(error) => {
-                    let outcome = self.refused(bucket, item, error).await;
-                    return self.ended(item, outcome);
-                }
+        match self.is_left_alone(item).await {
+            Ok(None) => {}
+            Ok(Some(outcome)) => return self.ended(item, outcome),
+            Err(error) => {
+                let outcome = self.refused(bucket, item, error).await;
+                return self.ended(item, outcome);
             }
         }
         match (self.ask(bucket, &item.object, days).await, &self.copy) {
@@ -255,10 +261,12 @@ impl Restore {
     /// Copies an item that can be read; one that went away first is restored again.
     async fn copied(&self, bucket: &Bucket, item: &Item, steps: &Steps) -> Outcome {
         let Some(copy) = &self.copy else { return Outcome::Skipped(Skip::NotArchived) };
-        match self.is_copied(item).await {
-            Ok(false) => {}
-            Ok(true) => return self.ended(item, Outcome::Passed),
-            Err(error) => return self.refused(bucket, item, error).await,
+        if self.again.load(Relaxed) {
+            match self.is_left_alone(item).await {
+                Ok(None) => {}
+                Ok(Some(outcome)) => return self.ended(item, outcome),
+                Err(error) => return self.refused(bucket, item, error).await,
+            }
         }
         let outcome = copy.run(item, steps).await;
         let is_archived = matches!(&outcome, Outcome::Failed(failure) if is_cold(&failure.code));
@@ -277,26 +285,33 @@ impl Restore {
     fn is_told(&self, item: &Item) -> bool {
         match item.origin {
             Origin::Listing => true,
-            Origin::Manifest { asked: true, .. } => true,
-            Origin::Manifest { asked: false, .. } => {
-                is_archive_class(item.object.storage_class.as_deref()) && !self.again.load(Relaxed)
-            }
+            Origin::Manifest { asked, .. } => asked && !item.object.is_unknown(),
             Origin::Failure(_) => false,
         }
     }
 
-    /// Whether the destination has this job's copy of an item of which no listing tells that.
-    async fn is_copied(&self, item: &Item) -> Result<bool, RequestError> {
-        match &self.copy {
-            Some(copy) if item.beside == Beside::Unknown && self.again.load(Relaxed) => copy.finds_own(item).await,
-            _ => Ok(false),
+    /// What becomes of an item, if it is left alone for what the destination has. What was left alone, or
+    /// copied, when it was looked at first has been counted.
+    async fn is_left_alone(&self, item: &Item) -> Result<Option<Outcome>, RequestError> {
+        let Some(copy) = &self.copy else { return Ok(None) };
+        let again = self.again.load(Relaxed);
+        if again && copy.finds_own(item).await? {
+            return Ok(Some(Outcome::Passed));
         }
+        let skip = copy.skips(item).await?;
+        Ok(skip.map(|skip| if again { Outcome::Passed } else { Outcome::Skipped(skip) }))
     }
 
     /// Whether the destination has this job's copy of an item, as far as its listing tells.
     fn has_copied(&self, item: &Item) -> bool {
-        self.copy.as_ref().is_some_and(|copy| copy.has_made(&item.object, &item.beside))
+        self.copy.as_ref().is_some_and(|copy| copy.has_made(&item.object, &item.beside) == Some(true))
     }
+}
+
+/// The error for an object of a class that none of the named tiers is for.
+pub(super) fn no_tier() -> RequestError {
+    let message = "there are no expedited restores from DEEP_ARCHIVE: name another tier, as --tier expedited,standard";
+    RequestError::local(Operation::RestoreObject, Class::Permanent, "TierNotOffered", message)
 }
 
 /// An item of which the store has said that it can be read, whatever its listing says.
@@ -330,16 +345,29 @@ impl Op for Restore {
         if !self.is_told(item) {
             return None;
         }
-        match self.step(object.access(now()), self.tells.load(Relaxed)) {
+        // What is only waited for is done when the store says so, and not when its listing is silent.
+        let is_sure = self.copy.is_some() && self.tells.load(Relaxed);
+        match self.step(object.access(now()), is_sure) {
             Step::Skip(skip) => Some(Outcome::Skipped(skip)),
+            Step::Readable => Some(Outcome::Readable),
             Step::Pass => Some(Outcome::Passed),
             Step::Wait => Some(self.waits_for(item, None)),
-            Step::Ask if again && !self.window.take(object.size) => Some(Outcome::Waiting(Waited::default())),
+            Step::Ask if again && !self.given_up.load(Relaxed) && !self.window.take(object.size) => {
+                Some(Outcome::Waiting(Waited::default()))
+            }
             Step::Copy if again => {
                 self.window.found.fetch_add(object.size, Relaxed);
                 None
             }
             Step::Ask | Step::Copy | Step::Head => None,
+        }
+    }
+
+    fn price(&self, item: &Item) -> Money {
+        match (&self.copy, item.object.access(now())) {
+            (_, Access::Archived) => self.cost(&item.object).unwrap_or_default().total(),
+            (Some(copy), _) => copy.price(item),
+            (None, _) => Money::ZERO,
         }
     }
 
@@ -369,7 +397,8 @@ impl Op for Restore {
             );
         };
         let access = item.object.access(now());
-        let listed = if self.is_told(item) { self.step(access, self.tells.load(Relaxed)) } else { Step::Head };
+        let is_sure = self.copy.is_some() && self.tells.load(Relaxed);
+        let listed = if self.is_told(item) { self.step(access, is_sure) } else { Step::Head };
         if listed != Step::Head {
             return match listed {
                 Step::Copy => self.copied(bucket, item, steps).await,
@@ -384,8 +413,13 @@ impl Op for Restore {
         let item = &Item { object, ..item.clone() };
         match self.step(access, true) {
             Step::Skip(skip) => Outcome::Skipped(skip),
+            Step::Readable => Outcome::Readable,
             Step::Pass | Step::Head => Outcome::Passed,
             Step::Wait => self.waits_for(item, None),
+            // Its listing did not tell that there had to be room for it.
+            Step::Ask if !self.given_up.load(Relaxed) && !self.window.take(item.object.size) => {
+                Outcome::Waiting(Waited::default())
+            }
             Step::Ask => self.restore(bucket, item, days, steps).await,
             Step::Copy => self.copied(bucket, item, steps).await,
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::left_alone::Alone;
-use super::restore::{Restore, now};
+use super::restore::{Restore, no_tier, now};
 use super::restored::Step;
 use super::{Op, Steps};
 use crate::model::{Access, Item, Outcome, Plan, PlannedRestore, STANDARD, Skip};
@@ -64,15 +64,16 @@ impl Op for RestorePlan {
             Step::Skip(skip) => Outcome::Skipped(skip),
             Step::Copy => self.copy(item).await.unwrap_or(Outcome::Skipped(Skip::WouldCopy)),
             Step::Wait => self.copy(item).await.unwrap_or(Outcome::Skipped(Skip::Restoring)),
-            Step::Ask | Step::Pass | Step::Head => {
+            Step::Ask | Step::Pass | Step::Readable | Step::Head => {
+                let Some(tier) = self.restore.tiers(&item.object).first() else {
+                    return self.restore.failed(item, no_tier());
+                };
                 if let Some(skipped) = self.copy(item).await {
                     return skipped;
                 }
                 let storage_class = item.object.storage_class.clone().unwrap_or_else(|| STANDARD.to_owned());
-                if let Some(tier) = self.restore.tiers().first() {
-                    let kind = PlannedRestore { storage_class, tier: *tier, days: self.restore.settings.days };
-                    self.plan().restore(kind, item.object.size, self.restore.cost(&item.object));
-                }
+                let kind = PlannedRestore { storage_class, tier: *tier, days: self.restore.settings.days };
+                self.plan().restore(kind, item.object.size, self.restore.cost(&item.object));
                 Outcome::Skipped(Skip::WouldRestore)
             }
         }

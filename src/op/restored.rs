@@ -24,6 +24,8 @@ pub(super) enum Aim {
 pub(super) enum Step {
     /// There is nothing to do.
     Skip(Skip),
+    /// It was looked at before, and can be read.
+    Readable,
     /// It was looked at before, and there is nothing to do.
     Pass,
     /// Its restore is asked for.
@@ -62,7 +64,10 @@ pub(super) fn step(aim: Aim, seen: Seen, days: u32) -> Step {
     match seen.access {
         Access::Unknown => Step::Head,
         Access::Always | Access::Restored(_) if copies => Step::Copy,
-        Access::Always | Access::Restored(_) if seen.again && !copies => Step::Pass,
+        Access::Restored(_) if seen.again => Step::Readable,
+        // A HEAD was needed: it is one of those that were in an archive tier, perhaps.
+        Access::Always if seen.again && seen.is_sure => Step::Readable,
+        Access::Always if seen.again => Step::Pass,
         Access::Always => Step::Skip(Skip::NotArchived),
         Access::Restored(until) if until.saturating_sub(seen.now) >= enough(days) => Step::Skip(Skip::Restored),
         Access::Restored(_) => Step::Ask,
@@ -71,9 +76,18 @@ pub(super) fn step(aim: Aim, seen: Seen, days: u32) -> Step {
         Access::Archived if !seen.again => Step::Ask,
         // Its restore shows in another place, perhaps.
         Access::Archived if !seen.is_sure => Step::Head,
-        // It is archived again, or could not be restored.
-        Access::Archived if !copies => Step::Pass,
-        Access::Archived => Step::Ask,
+        Access::Archived if copies => Step::Ask,
+        // It is archived again, or was replaced, or could not be restored.
+        Access::Archived => Step::Pass,
+    }
+}
+
+/// Those of the `named` tiers that there are for objects of a class. *Source:* "Understanding archive
+/// retrieval options" of S3's user guide: no expedited restores from Deep Archive.
+pub(super) fn tiers_of<'a>(class: Option<&str>, named: &'a [Tier]) -> &'a [Tier] {
+    match (class, named) {
+        (Some("DEEP_ARCHIVE"), [Tier::Expedited, rest @ ..]) => rest,
+        _ => named,
     }
 }
 
@@ -142,7 +156,15 @@ mod tests {
     fn what_can_be_read_is_copied_or_left_alone() {
         assert_eq!(first(Aim::Copy, Access::Always), Step::Copy);
         assert_eq!(first(Aim::Wait, Access::Always), Step::Skip(Skip::NotArchived));
-        assert_eq!(again(Aim::Wait, Access::Restored(NOW + 1)), Step::Pass);
+        assert_eq!(again(Aim::Wait, Access::Restored(NOW + 1)), Step::Readable);
+    }
+
+    #[test]
+    fn there_are_no_expedited_restores_from_deep_archive() {
+        let both = [Tier::Expedited, Tier::Standard];
+        assert_eq!(tiers_of(Some("DEEP_ARCHIVE"), &both), [Tier::Standard]);
+        assert_eq!(tiers_of(Some("DEEP_ARCHIVE"), &both[..1]), []);
+        assert_eq!(tiers_of(Some("GLACIER"), &both), both);
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl Report {
         Self { terminal, screen, printed: 0, print_all: verbose }
     }
 
+    /// A report that shows nothing, failures neither.
+    pub fn silent(terminal: Terminal) -> Self {
+        Self { printed: PRINTED_FAILURES + 1, ..Self::new(Show::Nothing, terminal, false) }
+    }
+
     /// Says that a run goes on where another was interrupted.
     pub fn resuming(&self, settled: u64) {
         let settled = indicatif::HumanCount(settled);

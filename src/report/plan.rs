@@ -126,9 +126,6 @@ impl PlanReport {
             notes: Vec::new(),
             copies: plan.copies.into_iter().map(|(kind, sum)| Copies { kind, sum }).collect(),
         };
-        if report.restores.is_empty() {
-            report.note_archived();
-        }
         report.note_classes(prices);
         report
     }
@@ -148,7 +145,10 @@ impl PlanReport {
     }
 
     /// Says what no copy can read as it is.
-    fn note_archived(&mut self) {
+    pub fn note_archived(&mut self) {
+        if !self.restores.is_empty() {
+            return;
+        }
         let archived = self.copies.iter().filter(|copies| is_archive_class(Some(&copies.kind.storage_class)));
         let archived = archived.fold(0_u64, |sum, copies| sum.saturating_add(copies.sum.objects));
         if archived > 0 {
@@ -296,11 +296,16 @@ mod tests {
     #[test]
     fn what_has_to_be_restored_first_is_said() {
         let mut plan = plan();
-        assert!(!PlanReport::new(plan.clone(), None, RATE).text().join("\n").contains("restored"));
+        let text = |plan| {
+            let mut report = PlanReport::new(plan, None, RATE);
+            report.note_archived();
+            report.text().join("\n")
+        };
+        assert!(!text(plan.clone()).contains("restored"));
         let archived =
             PlannedKind { way: Made::CopyObject, storage_class: "GLACIER".into(), to_class: "STANDARD".into() };
         plan.copies.insert(archived, PlannedSum { objects: 7, ..PlannedSum::default() });
-        let text = PlanReport::new(plan, None, RATE).text().join("\n");
+        let text = text(plan);
         assert!(
             text.contains("note: 7 objects are archived: they can be copied only while they are restored"),
             "{text}"

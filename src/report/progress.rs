@@ -68,8 +68,12 @@ impl Progress {
     /// Where the run stands, in words.
     fn text(&self, per_second: f64) -> String {
         let at_least = if self.listed_all { "" } else { "at least " };
+        let waiting = match self.waiting {
+            Some(waiting) => format!(", {} ongoing, {} requested", HumanCount(waiting), HumanCount(self.requested)),
+            None => String::new(),
+        };
         let mut text = format!(
-            "{} of {at_least}{} objects, {}, {per_second:.0}/s, {} in flight",
+            "{} of {at_least}{} objects{waiting}, {}, {per_second:.0}/s, {} in flight",
             HumanCount(self.ended()),
             HumanCount(self.selected),
             HumanBytes(self.bytes),
@@ -79,9 +83,6 @@ impl Progress {
             if count > 0 {
                 text.push_str(&format!(", {} {what}", HumanCount(count)));
             }
-        }
-        if let Some(waiting) = self.waiting {
-            text.push_str(&format!(", {} requested, {} ongoing", HumanCount(self.requested), HumanCount(waiting)));
         }
         if let Some(spent) = self.estimated_cost_usd {
             text.push_str(&format!(", ~{spent}"));

@@ -120,6 +120,8 @@ pub struct Share {
     first: AtomicBool,
     /// Items that it may yield before others were begun.
     room: Semaphore,
+    /// All the room that there is.
+    most: usize,
 }
 
 /// Where a range stands.
@@ -183,6 +185,7 @@ impl Share {
             ahead,
             first: AtomicBool::new(false),
             room: Semaphore::new(room),
+            most: room,
         })
     }
 
@@ -191,7 +194,8 @@ impl Share {
     /// # Cancellation
     /// Safe: nothing is taken before the future is finished.
     pub(super) async fn take_room(&self, items: usize) {
-        let items = u32::try_from(items).unwrap_or(u32::MAX);
+        // More than there is room for waits for all of it.
+        let items = u32::try_from(items.min(self.most)).unwrap_or(u32::MAX);
         // Never closed.
         if let Ok(room) = self.room.acquire_many(items).await {
             room.forget();
@@ -200,7 +204,8 @@ impl Share {
 
     /// So many items were begun.
     pub fn begun(&self, items: usize) {
-        self.room.add_permits(items);
+        let free = self.most.saturating_sub(self.room.available_permits());
+        self.room.add_permits(items.min(free));
     }
 
     /// Its turn has come: nothing holds it back any more.

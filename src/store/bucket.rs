@@ -28,6 +28,8 @@ pub struct Bucket {
     pub(super) encodes_keys: Arc<OnceLock<bool>>,
     /// Whether listings ask how far restores from archives are.
     pub(super) asks_restores: Arc<AtomicBool>,
+    /// Whether a listing was answered that asked so: the store knows the question.
+    pub(super) tells_restores: Arc<AtomicBool>,
     /// Whether reads may ask for checksums.
     pub(super) reads_checksums: Arc<Negotiated>,
     /// Whether writes may carry checksums.
@@ -69,7 +71,7 @@ impl Bucket {
     /// that question. (Directory buckets do not: ListObjectsV2 in the S3 API reference.)
     pub fn asking_restores(self) -> Self {
         let asks = !self.is_directory();
-        Self { asks_restores: Arc::new(AtomicBool::new(asks)), ..self }
+        Self { asks_restores: Arc::new(AtomicBool::new(asks)), tells_restores: Arc::default(), ..self }
     }
 
     /// Whether its listings tell how far restores are, as far as is known.

@@ -154,6 +154,7 @@ impl End {
             pacer: Arc::clone(pacer),
             encodes_keys: Arc::default(),
             asks_restores: Arc::default(),
+            tells_restores: Arc::default(),
             reads_checksums: Arc::new(Negotiated::new(CHECKSUMS)),
             writes_checksums: Arc::new(Negotiated::new(CHECKSUMS)),
             guards_overwrites: Arc::new(Negotiated::new("conditions on what is overwritten")),

@@ -108,13 +108,18 @@ impl Bucket {
     async fn list_restores(&self, page: &PageRequest<'_>) -> Result<Wire, RequestError> {
         let asks = self.asks_restores.load(Relaxed);
         match self.list_raw(page, asks).await {
-            Err(error) if asks && error.class == Class::Permanent => {
+            Err(error) if asks && error.class == Class::Permanent && !self.tells_restores.load(Relaxed) => {
                 let wire = self.list_raw(page, false).await?;
                 tracing::info!(bucket = self.name, %error, "this store does not tell in listings how far restores are");
                 self.asks_restores.store(false, Relaxed);
                 Ok(wire)
             }
-            answer => answer,
+            answer => {
+                if asks && answer.is_ok() {
+                    self.tells_restores.store(true, Relaxed);
+                }
+                answer
+            }
         }
     }
 

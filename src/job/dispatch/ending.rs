@@ -48,7 +48,7 @@ impl<O: Op> Dispatcher<O> {
     /// Whether there is work left.
     pub(in super::super) fn is_unfinished(&self) -> bool {
         let selected = self.counts.listed - self.counts.filtered;
-        let left = !self.feed.is_exhausted() || selected > self.counts.tally.ended();
+        let left = !self.feed.is_exhausted() || selected > self.counts.tally.ended() || self.is_left_waiting();
         self.stop.is_cancelled() && (left || self.journal.failures_to_retry().is_some())
     }
 

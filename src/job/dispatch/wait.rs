@@ -26,8 +26,10 @@ pub(super) struct Waiting {
     found: (u64, u64),
     /// There is no room for the next item: the pass ends early.
     pub(super) is_full: bool,
-    /// What the last look found out beside the ends of items.
-    settled: Tally,
+    /// Those that it found to be readable.
+    readable: u64,
+    /// Those that it had no time for.
+    cut: u64,
     /// The run goes on where another was interrupted, and has not looked at all that waits.
     is_resumed: bool,
     /// Objects that have failed: they are not looked at again.
@@ -77,8 +79,7 @@ impl<O: Op> Dispatcher<O> {
             }
             let has_room = self.op.waits().is_some_and(Waits::has_room);
             if self.journal.has_rest() && !self.stop.is_cancelled() && (has_room || !self.is_to_look_again()) {
-                let settled = std::mem::take(&mut self.waiting.settled);
-                let ranges = self.journal.plan_rest(self.waiting.now, settled)?;
+                let ranges = self.journal.plan_rest()?;
                 self.begin_pass(false);
                 self.pass(ranges, Vec::new()).await?;
             }
@@ -86,12 +87,27 @@ impl<O: Op> Dispatcher<O> {
         Ok(())
     }
 
+    /// Whether something waits, or may: how much an interrupted run has left is not known for sure before
+    /// it was looked at.
     fn is_to_look_again(&self) -> bool {
-        (self.waiting.now > 0 && self.journal.has_again()) || self.journal.is_in_sweep()
+        let may_wait = self.waiting.now > 0 || self.waiting.is_resumed;
+        (may_wait && self.journal.has_again()) || self.journal.is_in_sweep()
+    }
+
+    /// Whether a run that goes on where another was interrupted has something to look at before it takes on
+    /// more.
+    pub(super) fn is_to_look_first(&self) -> bool {
+        self.op.waits().is_some() && self.journal.has_again()
+    }
+
+    /// Whether there is work left for another run.
+    pub(super) fn is_left_waiting(&self) -> bool {
+        self.op.waits().is_some() && (self.waiting.now > 0 || self.journal.has_rest() || self.is_to_look_again())
     }
 
     pub(super) fn begin_pass(&mut self, again: bool) {
         (self.waiting.is_full, self.waiting.found) = (false, (0, 0));
+        (self.waiting.readable, self.waiting.cut) = (0, 0);
         if let Some(waits) = self.op.waits() {
             waits.begin(again);
         }
@@ -105,37 +121,44 @@ impl<O: Op> Dispatcher<O> {
         {
             waits.give_up();
         }
-        let (now, settled) = (self.waiting.now, std::mem::take(&mut self.waiting.settled));
-        let ranges = self.journal.plan_sweep(now, settled)?;
+        let now = self.waiting.now;
+        let ranges = self.journal.plan_sweep()?;
         self.begin_pass(true);
         self.pass(ranges, Vec::new()).await?;
-        if self.stop.is_cancelled() {
+        let is_through = self.feed.is_exhausted() && self.ready.is_empty() && self.waiting.cut == 0;
+        if !is_through {
             return Ok(());
         }
-        let (found, bytes) = self.waiting.found;
+        self.waiting.last = Look { took: began.elapsed(), progressed: self.waiting.found.0 < now };
+        self.settle(self.waiting.found)
+    }
+
+    /// A look is through, and has found that so many objects and bytes wait: the others have come to an
+    /// end of which nothing was heard.
+    fn settle(&mut self, (found, bytes): (u64, u64)) -> Result<(), Error> {
         let gone = self.waiting.now.saturating_sub(found);
         self.counts.listed += found.saturating_sub(self.waiting.now);
         let mut tally = Tally::default();
+        let mut rest = gone;
         if self.op.waits().is_some_and(Waits::is_done_when_readable) {
-            (tally.done, tally.bytes) = (gone, self.waiting.bytes.saturating_sub(bytes));
-        } else if gone > 0 {
-            tally.skipped.insert(if self.waiting.is_resumed { Skip::CopiedOrGone } else { Skip::Vanished }, gone);
+            tally.done = gone.min(self.waiting.readable);
+            tally.bytes = self.waiting.bytes.saturating_sub(bytes);
+            rest = gone - tally.done;
+        }
+        if rest > 0 {
+            let how = if self.waiting.is_resumed { Skip::FinishedOrGone } else { Skip::Lapsed };
+            tally.skipped.insert(how, rest);
         }
         self.counts.tally.add(&tally);
-        self.waiting.settled = tally;
+        self.journal.looked(tally, found)?;
         self.waiting.is_resumed = false;
-        self.waiting.last = Look { took: began.elapsed(), progressed: found < now };
         (self.waiting.now, self.waiting.bytes) = (found, bytes);
         Ok(())
     }
 
-    /// Nothing waits any more.
+    /// Nothing waits any more: what an interrupted run has left to wait, and no look has to find, is over.
     fn end_waiting(&mut self) -> Result<(), Error> {
-        let settled = std::mem::take(&mut self.waiting.settled);
-        if settled != Tally::default() {
-            self.journal.plan_rest(0, settled)?;
-        }
-        Ok(())
+        if self.waiting.now > 0 { self.settle((0, 0)) } else { Ok(()) }
     }
 
     /// Waits until the next look is due. `false` where the run is to end.
@@ -180,6 +203,8 @@ impl<O: Op> Dispatcher<O> {
                 self.waiting.found.1 = self.waiting.found.1.saturating_add(size);
                 self.counts.tally.count(outcome);
             }
+            (Phase::Sweep, Outcome::Readable) => self.waiting.readable += 1,
+            (Phase::Sweep, Outcome::Interrupted | Outcome::Fatal(_)) => self.waiting.cut += 1,
             (Phase::Sweep, Outcome::Done(_) | Outcome::Failed(_) | Outcome::Skipped(_)) => {
                 self.waiting.now = self.waiting.now.saturating_sub(1);
                 self.waiting.bytes = self.waiting.bytes.saturating_sub(size);

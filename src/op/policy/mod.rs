@@ -39,6 +39,8 @@ pub struct CopyNeeds {
     pub wants: Wants,
     /// What is left alone.
     pub keep: Keep,
+    /// It waits for restores, and tells what it has copied by a listing.
+    pub waits: bool,
     /// A version of the source is named.
     pub of_version: bool,
     /// Nothing is written.
@@ -212,7 +214,7 @@ impl CopyNeeds {
             Target::Prefix(_) => (format!("{begins}*"), format!("{begins}*")),
             Target::Pattern(pattern) => (format!("{begins}*"), format!("{begins}*{}", literally(pattern.tail()))),
         };
-        if self.keep.looks_beside() {
+        if self.keep.looks_beside() || self.waits {
             grants.list(Side::Dest, Side::Dest, &self.dest, bucket, beside);
         }
         if self.looks_first && !self.dry_run {

@@ -23,6 +23,7 @@ fn copy(sources: &[&str], dest: &str) -> CopyNeeds {
         way: Way::Server,
         wants: Wants::default(),
         keep: Keep::default(),
+        waits: false,
         of_version: false,
         dry_run: false,
         looks_first: true,

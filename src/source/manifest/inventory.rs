@@ -20,6 +20,8 @@ pub(super) struct Inventory {
 pub(super) struct File {
     /// Its key in the destination bucket.
     pub(super) key: String,
+    /// Its length, in bytes.
+    pub(super) size: Option<u64>,
 }
 
 impl Inventory {

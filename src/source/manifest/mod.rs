@@ -17,6 +17,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,49 @@ struct DataFile {
     place: Place,
     /// Known only where another file tells of it.
     layout: Option<Layout>,
+    /// What it is known again by.
+    stamp: Stamp,
+}
+
+/// What a file is known again by while it is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stamp {
+    size: Option<u64>,
+    modified: Option<SystemTime>,
+}
+
+impl DataFile {
+    /// Whether it is what it was when the run began, and as long as its inventory says.
+    ///
+    /// # Errors
+    /// That it is not, or cannot be asked.
+    fn check(&self, reach: &Reach) -> io::Result<()> {
+        let now = match &self.place {
+            Place::Once(_) => return Ok(()),
+            Place::Local(path) => Stamp::of(path)?,
+            Place::Remote { bucket, key } if self.stamp.size.is_some() => {
+                Stamp { size: Some(reach.wait(bucket.head(key, None))?.revision.size), modified: None }
+            }
+            Place::Remote { .. } => return Ok(()),
+        };
+        if now == self.stamp {
+            return Ok(());
+        }
+        let size = |stamp: Stamp| stamp.size.unwrap_or_default();
+        Err(io::Error::other(format!(
+            "{} is not what it was, or what its inventory says ({} bytes, where there should be {})",
+            escape_key(&self.name),
+            size(now),
+            size(self.stamp)
+        )))
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::metadata(path)?;
+        Ok(Self { size: Some(found.len()), modified: found.modified().ok() })
+    }
 }
 
 impl Manifest {
@@ -89,7 +133,11 @@ impl Manifest {
         let files = match inventory {
             None => {
                 let name = if spec.name == "-" { "stdin" } else { spec.name }.to_owned();
-                vec![DataFile { name, place, layout: None }]
+                let stamp = match &place {
+                    Place::Local(path) => Stamp::of(path).map_err(|error| unreadable(spec.name, &error))?,
+                    Place::Once(_) | Place::Remote { .. } => Stamp::default(),
+                };
+                vec![DataFile { name, place, layout: None, stamp }]
             }
             Some(json) => {
                 let wrong = |why: String| Error::Usage(format!("the manifest {}: {why}", shown(spec.name)));
@@ -106,6 +154,11 @@ impl Manifest {
     /// The same, of which no line may leave unsaid what has to be known: the store is not asked.
     pub fn without_asking(self) -> Self {
         Self { asks: false, ..self }
+    }
+
+    /// Whether it can be read only once: it comes through a pipe.
+    pub fn is_read_once(&self) -> bool {
+        self.files.iter().any(|file| matches!(file.place, Place::Once(_)))
     }
 
     /// By what it is known again.
@@ -219,7 +272,21 @@ async fn find_files(
             }
         };
         let name = file.key.rsplit('/').next().unwrap_or_default().to_owned();
-        files.push(DataFile { name, place, layout: Some(layout.clone()) });
+        let wrong = |why: &str| Error::Usage(format!("the inventory {}: its file {name} {why}", shown(spec.name)));
+        let stamp = match &place {
+            Place::Local(path) => Stamp::of(path).map_err(|error| wrong(&error.to_string()))?,
+            Place::Once(_) | Place::Remote { .. } => Stamp { size: file.size, modified: None },
+        };
+        if file.size.is_some() && stamp.size != file.size {
+            let (there, said) = (stamp.size.unwrap_or_default(), file.size.unwrap_or_default());
+            return Err(wrong(&format!("has {there} bytes, where the inventory says {said}: fetch it again")));
+        }
+        let is_twice =
+            |other: &DataFile| matches!((&other.place, &place), (Place::Local(a), Place::Local(b)) if a == b);
+        if files.iter().any(is_twice) {
+            return Err(wrong("has the name of another: keep their folders as they are in the bucket"));
+        }
+        files.push(DataFile { name, place, layout: Some(layout.clone()), stamp });
     }
     Ok(files)
 }

@@ -67,7 +67,8 @@ async fn work(
     let _ends_with_us = reach.gone.clone().drop_guard();
     let buckets = judge.sources.iter().map(|source| source.location.bucket.clone()).collect();
     let (lines, told) = mpsc::channel(BATCHES);
-    let reading = Reading { file, format: manifest.format, buckets, from, reach, out: lines };
+    let Some(Position::Line(until)) = range.until else { return Err(lost()) };
+    let reading = Reading { file, format: manifest.format, buckets, from, until, reach, out: lines };
     let thread = tokio::task::spawn_blocking(move || reading.run());
 
     let asked = (ASKED / manifest.files.len().clamp(1, READERS)).max(1);
@@ -104,13 +105,22 @@ struct Reading {
     format: Option<ManifestFormat>,
     buckets: Vec<String>,
     from: Line,
+    /// The last place that belongs to the range.
+    until: Line,
     reach: Reach,
     out: Sender<Vec<Told>>,
 }
 
 impl Reading {
-    /// Reads to the end, or until nobody listens.
+    /// Reads to the end, or until nobody listens. A file that is not the one that was found at the start
+    /// has not been read.
     fn run(self) -> io::Result<()> {
+        self.file.check(&self.reach)?;
+        self.records()?;
+        self.file.check(&self.reach)
+    }
+
+    fn records(&self) -> io::Result<()> {
         if self.file.layout == Some(Layout::Parquet) {
             return self.table();
         }
@@ -145,6 +155,9 @@ impl Reading {
                 continue;
             }
             let at = Line { file: self.from.file, at: records.at(), number: records.lines() };
+            if at > self.until {
+                break;
+            }
             batch.extend(row.transpose().map(|row| Told { at, number, row }));
         }
         // Closed only when the run ends.
@@ -159,7 +172,7 @@ impl Reading {
 
     #[cfg(feature = "parquet")]
     fn table(&self) -> io::Result<()> {
-        super::table::read(&self.file.place, &self.reach, self.from, &self.out)
+        super::table::read(&self.file.place, &self.reach, (self.from, self.until), &self.out)
     }
 }
 

@@ -22,15 +22,15 @@ use crate::source::CHUNK;
 const COLUMNS: [&str; 9] =
     ["bucket", "key", "versionid", "islatest", "isdeletemarker", "size", "lastmodifieddate", "etag", "storageclass"];
 
-/// Reads the rows behind `from` to the end, or until nobody listens to `out`.
-pub(super) fn read(place: &Place, reach: &Reach, from: Line, out: &Sender<Vec<Told>>) -> io::Result<()> {
+/// Reads the rows of a range, behind its first place up to its last, or until nobody listens to `out`.
+pub(super) fn read(place: &Place, reach: &Reach, range: (Line, Line), out: &Sender<Vec<Told>>) -> io::Result<()> {
     let read = match place {
         Place::Once(_) => return Err(io::Error::other(NOT_TWICE)),
-        Place::Local(path) => rows(File::open(path)?, from, out),
+        Place::Local(path) => rows(File::open(path)?, range, out),
         Place::Remote { bucket, key } => {
             let revision = reach.wait(bucket.head(key, None))?.revision;
             let (bucket, key) = (bucket.clone(), key.clone());
-            rows(Remote { bucket, key, revision, at: 0, held: Bytes::new(), reach: reach.clone() }, from, out)
+            rows(Remote { bucket, key, revision, at: 0, held: Bytes::new(), reach: reach.clone() }, range, out)
         }
     };
     read.map_err(|error| match error {
@@ -42,12 +42,12 @@ pub(super) fn read(place: &Place, reach: &Reach, from: Line, out: &Sender<Vec<To
     })
 }
 
-fn rows(file: impl ChunkReader + 'static, from: Line, out: &Sender<Vec<Told>>) -> Result<()> {
+fn rows(file: impl ChunkReader + 'static, (from, until): (Line, Line), out: &Sender<Vec<Told>>) -> Result<()> {
     let file = SerializedFileReader::new(file)?;
     let columns = columns(file.metadata().file_metadata().schema())?;
     let mut number = 0;
     let mut batch = Vec::new();
-    for (index, group) in file.metadata().row_groups().iter().enumerate() {
+    'groups: for (index, group) in file.metadata().row_groups().iter().enumerate() {
         let in_group = u64::try_from(group.num_rows()).unwrap_or_default();
         if number + in_group <= from.at {
             number += in_group;
@@ -60,6 +60,9 @@ fn rows(file: impl ChunkReader + 'static, from: Line, out: &Sender<Vec<Told>>) -
                 continue;
             }
             let at = Line { file: from.file, at: number, number };
+            if at > until {
+                break 'groups;
+            }
             batch.extend(row(&record).transpose().map(|row| Told { at, number, row }));
             if batch.len() >= CHUNK && out.blocking_send(std::mem::take(&mut batch)).is_err() {
                 return Ok(());
