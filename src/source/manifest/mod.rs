@@ -70,48 +70,48 @@ struct DataFile {
     place: Place,
     /// Known only where another file tells of it.
     layout: Option<Layout>,
-    /// What it is known again by.
-    stamp: Stamp,
+    /// What one on this machine is known again by.
+    stamp: Option<Stamp>,
+    /// How many bytes it has at least, as its inventory says.
+    least: Option<u64>,
 }
 
 /// What a file is known again by while it is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
-    size: Option<u64>,
+    size: u64,
     modified: Option<SystemTime>,
 }
 
 impl DataFile {
-    /// Whether it is what it was when the run began, and as long as its inventory says.
+    /// Whether it is what it was when the run began, and whole.
     ///
     /// # Errors
     /// That it is not, or cannot be asked.
     fn check(&self, reach: &Reach) -> io::Result<()> {
-        let now = match &self.place {
-            Place::Once(_) => return Ok(()),
-            Place::Local(path) => Stamp::of(path)?,
-            Place::Remote { bucket, key } if self.stamp.size.is_some() => {
-                Stamp { size: Some(reach.wait(bucket.head(key, None))?.revision.size), modified: None }
+        let wrong = |why: &str| Err(io::Error::other(format!("{} {why}", escape_key(&self.name))));
+        let size = match (&self.place, self.least) {
+            (Place::Local(path), _) => {
+                let now = Stamp::of(path)?;
+                if self.stamp.is_some_and(|stamp| stamp != now) {
+                    return wrong("was changed while it was read");
+                }
+                now.size
             }
-            Place::Remote { .. } => return Ok(()),
+            (Place::Remote { bucket, key }, Some(_)) => reach.wait(bucket.head(key, None))?.revision.size,
+            (Place::Once(_) | Place::Remote { .. }, _) => return Ok(()),
         };
-        if now == self.stamp {
-            return Ok(());
+        match self.least.filter(|least| size < *least) {
+            Some(least) => wrong(&format!("has {size} bytes, where the inventory says {least}: fetch it again")),
+            None => Ok(()),
         }
-        let size = |stamp: Stamp| stamp.size.unwrap_or_default();
-        Err(io::Error::other(format!(
-            "{} is not what it was, or what its inventory says ({} bytes, where there should be {})",
-            escape_key(&self.name),
-            size(now),
-            size(self.stamp)
-        )))
     }
 }
 
 impl Stamp {
     fn of(path: &Path) -> io::Result<Self> {
         let found = fs::metadata(path)?;
-        Ok(Self { size: Some(found.len()), modified: found.modified().ok() })
+        Ok(Self { size: found.len(), modified: found.modified().ok() })
     }
 }
 
@@ -134,10 +134,10 @@ impl Manifest {
             None => {
                 let name = if spec.name == "-" { "stdin" } else { spec.name }.to_owned();
                 let stamp = match &place {
-                    Place::Local(path) => Stamp::of(path).map_err(|error| unreadable(spec.name, &error))?,
-                    Place::Once(_) | Place::Remote { .. } => Stamp::default(),
+                    Place::Local(path) => Some(Stamp::of(path).map_err(|error| unreadable(spec.name, &error))?),
+                    Place::Once(_) | Place::Remote { .. } => None,
                 };
-                vec![DataFile { name, place, layout: None, stamp }]
+                vec![DataFile { name, place, layout: None, stamp, least: None }]
             }
             Some(json) => {
                 let wrong = |why: String| Error::Usage(format!("the manifest {}: {why}", shown(spec.name)));
@@ -274,11 +274,12 @@ async fn find_files(
         let name = file.key.rsplit('/').next().unwrap_or_default().to_owned();
         let wrong = |why: &str| Error::Usage(format!("the inventory {}: its file {name} {why}", shown(spec.name)));
         let stamp = match &place {
-            Place::Local(path) => Stamp::of(path).map_err(|error| wrong(&error.to_string()))?,
-            Place::Once(_) | Place::Remote { .. } => Stamp { size: file.size, modified: None },
+            Place::Local(path) => Some(Stamp::of(path).map_err(|error| wrong(&error.to_string()))?),
+            Place::Once(_) | Place::Remote { .. } => None,
         };
-        if file.size.is_some() && stamp.size != file.size {
-            let (there, said) = (stamp.size.unwrap_or_default(), file.size.unwrap_or_default());
+        if let (Some(there), Some(said)) = (stamp.map(|stamp| stamp.size), file.size)
+            && there < said
+        {
             return Err(wrong(&format!("has {there} bytes, where the inventory says {said}: fetch it again")));
         }
         let is_twice =
@@ -286,7 +287,7 @@ async fn find_files(
         if files.iter().any(is_twice) {
             return Err(wrong("has the name of another: keep their folders as they are in the bucket"));
         }
-        files.push(DataFile { name, place, layout: Some(layout.clone()), stamp });
+        files.push(DataFile { name, place, layout: Some(layout.clone()), stamp, least: file.size });
     }
     Ok(files)
 }
