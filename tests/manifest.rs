@@ -170,7 +170,7 @@ fn lines_at_fault_are_told_with_their_numbers_and_all_else_is_copied() {
 
     let strict = world.copy_all(&["--manifest", &manifest, "--strict", "--restart"]).expect(3).expect_sums();
     assert_eq!(strict.count("failed"), 1);
-    assert_eq!(strict.said("as --strict says; to resume"), 1, "{strict:?}");
+    assert_eq!(strict.said("as --strict says: mend it"), 1, "{strict:?}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::pace::Pacer;
 use crate::store::{Bucket, End};
 use inventory::Inventory;
 use layout::{Detected, Layout, detect};
-use place::{Place, Reach, hex};
+use place::{Place, Reach, check_length, hex};
 
 pub use layout::ManifestFormat;
 pub use read::read;
@@ -88,7 +88,7 @@ impl DataFile {
     ///
     /// # Errors
     /// That it is not, or cannot be asked.
-    fn check(&self, reach: &Reach) -> io::Result<()> {
+    fn check(&self) -> io::Result<()> {
         let wrong = |why: &str| Err(io::Error::other(format!("{} {why}", escape_key(&self.name))));
         let size = match (&self.place, self.least) {
             (Place::Local(path), _) => {
@@ -98,13 +98,10 @@ impl DataFile {
                 }
                 now.size
             }
-            (Place::Remote { bucket, key }, Some(_)) => reach.wait(bucket.head(key, None))?.revision.size,
+            // Each request for it names its entity tag, and its length is looked at with the first.
             (Place::Once(_) | Place::Remote { .. }, _) => return Ok(()),
         };
-        match self.least.filter(|least| size < *least) {
-            Some(least) => wrong(&format!("has {size} bytes, where the inventory says {least}: fetch it again")),
-            None => Ok(()),
-        }
+        check_length(size, self.least)
     }
 }
 
@@ -197,7 +194,7 @@ async fn find(spec: ManifestSpec<'_>) -> Result<Place, Error> {
             return Err(Error::Usage(format!("the manifest {} is a folder: name one object", shown(spec.name))));
         };
         let bucket = spec.end.bucket(&location.bucket, spec.pacer).await?;
-        return Ok(Place::Remote { bucket, key });
+        return Ok(Place::Remote { bucket, key, least: None });
     }
     let path = PathBuf::from(spec.name);
     match fs::metadata(&path) {
@@ -261,14 +258,14 @@ async fn find_files(
         };
         let place = match (beside, &bucket) {
             (Some(path), _) => Place::Local(path),
-            (None, Some(bucket)) => Place::Remote { bucket: bucket.clone(), key: file.key.clone() },
+            (None, Some(bucket)) => Place::Remote { bucket: bucket.clone(), key: file.key.clone(), least: file.size },
             (None, None) => {
                 let opened = spec.end.bucket(inventory.bucket(), spec.pacer).await.map_err(|error| {
                     let name = shown(spec.name);
                     Error::Unworkable(format!("the files of the inventory {name} are neither beside it, nor: {error}"))
                 })?;
                 bucket = Some(opened.clone());
-                Place::Remote { bucket: opened, key: file.key.clone() }
+                Place::Remote { bucket: opened, key: file.key.clone(), least: file.size }
             }
         };
         let name = file.key.rsplit('/').next().unwrap_or_default().to_owned();
@@ -277,10 +274,9 @@ async fn find_files(
             Place::Local(path) => Some(Stamp::of(path).map_err(|error| wrong(&error.to_string()))?),
             Place::Once(_) | Place::Remote { .. } => None,
         };
-        if let (Some(there), Some(said)) = (stamp.map(|stamp| stamp.size), file.size)
-            && there < said
-        {
-            return Err(wrong(&format!("has {there} bytes, where the inventory says {said}: fetch it again")));
+        if let Some(stamp) = stamp {
+            check_length(stamp.size, file.size)
+                .map_err(|why| wrong(&format!("is not whole, {why}: fetch it again")))?;
         }
         let is_twice =
             |other: &DataFile| matches!((&other.place, &place), (Place::Local(a), Place::Local(b)) if a == b);

@@ -31,7 +31,20 @@ pub(super) enum Place {
     Remote {
         bucket: Bucket,
         key: String,
+        /// How many bytes it has at least.
+        least: Option<u64>,
     },
+}
+
+/// Whether a file is as long as its inventory says.
+///
+/// # Errors
+/// That it is shorter.
+pub(super) fn check_length(size: u64, least: Option<u64>) -> io::Result<()> {
+    match least.filter(|least| size < *least) {
+        Some(least) => Err(io::Error::other(format!("it has {size} bytes, where the inventory says {least}"))),
+        None => Ok(()),
+    }
 }
 
 /// How a thread waits for requests: until nobody waits for the thread any more.
@@ -107,8 +120,9 @@ impl Place {
                 file.seek(SeekFrom::Start(at))?;
                 Box::new(file)
             }
-            Self::Remote { bucket, key } => {
+            Self::Remote { bucket, key, least } => {
                 let head = reach.wait(bucket.head(key, None))?;
+                check_length(head.revision.size, *least)?;
                 let (bucket, key) = (bucket.clone(), key.clone());
                 let held = Bytes::new();
                 Box::new(Remote { bucket, key, revision: head.revision, at, held, reach: reach.clone() })
@@ -126,7 +140,7 @@ impl Place {
                 let written = Timestamp::try_from(found.modified()?).map(|time| time.to_string()).ok();
                 ManifestPrint { name, size: Some(found.len()), written, hash: Some(hash_of(path, found.len())?) }
             }
-            Self::Remote { bucket, key } => {
+            Self::Remote { bucket, key, .. } => {
                 let revision = reach.wait(bucket.head(key, None))?.revision;
                 ManifestPrint { name, size: Some(revision.size), written: Some(revision.etag), hash: None }
             }

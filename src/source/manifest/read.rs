@@ -115,9 +115,9 @@ impl Reading {
     /// Reads to the end, or until nobody listens. A file that is not the one that was found at the start
     /// has not been read.
     fn run(self) -> io::Result<()> {
-        self.file.check(&self.reach)?;
+        self.file.check()?;
         self.records()?;
-        self.file.check(&self.reach)
+        self.file.check()
     }
 
     fn records(&self) -> io::Result<()> {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::NOT_TWICE;
 use super::layout::{checked, plain};
-use super::place::{Place, Reach, Remote};
+use super::place::{Place, Reach, Remote, check_length};
 use super::read::Told;
 use crate::model::{Line, Row};
 use crate::source::CHUNK;
@@ -27,8 +27,9 @@ pub(super) fn read(place: &Place, reach: &Reach, range: (Line, Line), out: &Send
     let read = match place {
         Place::Once(_) => return Err(io::Error::other(NOT_TWICE)),
         Place::Local(path) => rows(File::open(path)?, range, out),
-        Place::Remote { bucket, key } => {
+        Place::Remote { bucket, key, least } => {
             let revision = reach.wait(bucket.head(key, None))?.revision;
+            check_length(revision.size, *least)?;
             let (bucket, key) = (bucket.clone(), key.clone());
             rows(Remote { bucket, key, revision, at: 0, held: Bytes::new(), reach: reach.clone() }, range, out)
         }
