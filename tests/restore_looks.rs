@@ -64,7 +64,7 @@ fn a_kill_between_two_looks_loses_nothing_beside_what_was_left_alone() {
     let (from, to) = (from(), to());
     let args = [from.as_str(), "--to", &to, "--no-overwrite"];
     let child = spawn(&world, &args);
-    wait_until(|| asked(&world) == 30);
+    wait_until(|| world.server.completed(Operation::RestoreObject) == 30);
     std::thread::sleep(Duration::from_millis(900));
     kill(child);
     world.store().finish_restores(SOURCE);

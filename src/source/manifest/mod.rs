@@ -194,7 +194,7 @@ async fn find(spec: ManifestSpec<'_>) -> Result<Place, Error> {
             return Err(Error::Usage(format!("the manifest {} is a folder: name one object", shown(spec.name))));
         };
         let bucket = spec.end.bucket(&location.bucket, spec.pacer).await?;
-        return Ok(Place::Remote { bucket, key, least: None });
+        return Ok(Place::Remote { bucket: Box::new(bucket), key, least: None });
     }
     let path = PathBuf::from(spec.name);
     match fs::metadata(&path) {
@@ -247,7 +247,7 @@ async fn find_files(
     layout: Layout,
 ) -> Result<Vec<DataFile>, Error> {
     let mut bucket: Option<Bucket> = match manifest {
-        Place::Remote { bucket, .. } if bucket.name() == inventory.bucket() => Some(bucket.clone()),
+        Place::Remote { bucket, .. } if bucket.name() == inventory.bucket() => Some((**bucket).clone()),
         _ => None,
     };
     let mut files = Vec::new();
@@ -258,14 +258,16 @@ async fn find_files(
         };
         let place = match (beside, &bucket) {
             (Some(path), _) => Place::Local(path),
-            (None, Some(bucket)) => Place::Remote { bucket: bucket.clone(), key: file.key.clone(), least: file.size },
+            (None, Some(bucket)) => {
+                Place::Remote { bucket: Box::new(bucket.clone()), key: file.key.clone(), least: file.size }
+            }
             (None, None) => {
                 let opened = spec.end.bucket(inventory.bucket(), spec.pacer).await.map_err(|error| {
                     let name = shown(spec.name);
                     Error::Unworkable(format!("the files of the inventory {name} are neither beside it, nor: {error}"))
                 })?;
                 bucket = Some(opened.clone());
-                Place::Remote { bucket: opened, key: file.key.clone(), least: file.size }
+                Place::Remote { bucket: Box::new(opened), key: file.key.clone(), least: file.size }
             }
         };
         let name = file.key.rsplit('/').next().unwrap_or_default().to_owned();

@@ -29,7 +29,7 @@ pub(super) enum Place {
     Once(Option<PathBuf>),
     Local(PathBuf),
     Remote {
-        bucket: Bucket,
+        bucket: Box<Bucket>,
         key: String,
         /// How many bytes it has at least.
         least: Option<u64>,
@@ -123,7 +123,7 @@ impl Place {
             Self::Remote { bucket, key, least } => {
                 let head = reach.wait(bucket.head(key, None))?;
                 check_length(head.revision.size, *least)?;
-                let (bucket, key) = (bucket.clone(), key.clone());
+                let (bucket, key) = ((**bucket).clone(), key.clone());
                 let held = Bytes::new();
                 Box::new(Remote { bucket, key, revision: head.revision, at, held, reach: reach.clone() })
             }

@@ -30,7 +30,7 @@ pub(super) fn read(place: &Place, reach: &Reach, range: (Line, Line), out: &Send
         Place::Remote { bucket, key, least } => {
             let revision = reach.wait(bucket.head(key, None))?.revision;
             check_length(revision.size, *least)?;
-            let (bucket, key) = (bucket.clone(), key.clone());
+            let (bucket, key) = ((**bucket).clone(), key.clone());
             rows(Remote { bucket, key, revision, at: 0, held: Bytes::new(), reach: reach.clone() }, range, out)
         }
     };
