@@ -38,8 +38,8 @@ const EXAMPLES: &str = "\
 Examples:
   s3bulk restore --days 7 s3://archive/logs/2024/
   s3bulk restore --days 7 --wait --timeout 48h s3://archive/logs/2024/
-  s3bulk restore --days 1 --to s3://work/logs/ s3://archive/logs/2024/
-  s3bulk restore --days 1 --to s3://work/ --window 20TB s3://archive/
+  s3bulk restore --days 1 --to s3://desk/logs/ s3://archive/logs/2024/
+  s3bulk restore --days 1 --to s3://desk/ --window 20TB s3://archive/
   s3bulk restore --days 2 --tier expedited,standard s3://archive/one.tar
 
 An interrupted run is resumed by running the same command again, also while it
