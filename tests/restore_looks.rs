@@ -153,7 +153,7 @@ fn looks_by_manifest_stay_within_what_was_chosen() {
     let file = manifest(&world, "");
     let args = [from.as_str(), "--to", &to, "--manifest", &file, "--window", "200", "--timeout", "900ms"];
     let ran = restore(&world, &args).expect(3).expect_sums();
-    assert!((5..=30).contains(&asked(&world)), "{} of 100 objects of some 11 bytes: {ran:?}", asked(&world));
+    assert!((5..=20).contains(&asked(&world)), "{} objects of 10 bytes and more: {ran:?}", asked(&world));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::copy::{Copy, never_there};
 use super::restored::{Aim, Seen, Step, pause, step, tiers_of};
-use super::window::{Window, lessen};
+use super::window::Window;
 use super::{Look, Op, Steps, Waits};
 use crate::model::{
     Accepted, Access, Class, Cost, Done, Failure, Item, Money, Object, Operation, Origin, Outcome, Prices,
@@ -264,7 +264,7 @@ impl Restore {
         if self.again.load(Relaxed) {
             match self.is_left_alone(item).await {
                 Ok(None) => {}
-                Ok(Some(outcome)) => return self.ended(item, outcome),
+                Ok(Some(outcome)) => return outcome,
                 Err(error) => return self.refused(bucket, item, error).await,
             }
         }
@@ -273,11 +273,9 @@ impl Restore {
         if is_archived && is_archive_class(item.object.storage_class.as_deref()) {
             return self.restore(bucket, item, Some(self.settings.days), steps).await;
         }
-        if self.again.load(Relaxed) {
-            lessen(&self.window.found, item.object.size);
-            return self.ended(item, outcome);
-        }
-        outcome
+        // Only what was archived took room.
+        let took_room = self.again.load(Relaxed) && is_archive_class(item.object.storage_class.as_deref());
+        if took_room { self.ended(item, outcome) } else { outcome }
     }
 
     /// Whether it is known how the object of an item is stored: one that failed before comes without its
@@ -354,10 +352,6 @@ impl Op for Restore {
             Step::Wait => Some(self.waits_for(item, None)),
             Step::Ask if again && !self.given_up.load(Relaxed) && !self.window.take(object.size) => {
                 Some(Outcome::Waiting(Waited::default()))
-            }
-            Step::Copy if again => {
-                self.window.found.fetch_add(object.size, Relaxed);
-                None
             }
             Step::Ask | Step::Copy | Step::Head => None,
         }
@@ -441,7 +435,9 @@ impl Waits for Restore {
 
     fn take_room(&self, item: &Item) -> bool {
         let is_new = !self.again.load(Relaxed) && !self.given_up.load(Relaxed);
-        !is_new || item.object.access(now()) != Access::Archived || self.window.take(item.object.size)
+        // Of what is not told, it is taken when a HEAD has told.
+        let is_archived = self.is_told(item) && item.object.access(now()) == Access::Archived;
+        !is_new || !is_archived || self.window.take(item.object.size)
     }
 
     fn pause(&self, asked: Duration, last: Look) -> Duration {

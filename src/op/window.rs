@@ -29,7 +29,7 @@ impl Window {
     }
 }
 
-pub(super) fn lessen(sum: &AtomicU64, bytes: u64) {
+fn lessen(sum: &AtomicU64, bytes: u64) {
     let _ = sum.fetch_update(Relaxed, Relaxed, |sum| Some(sum.saturating_sub(bytes)));
 }
 
