@@ -7,6 +7,7 @@ use std::fmt;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
+use aws_smithy_runtime_api::http::Headers as HttpHeaders;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
@@ -236,16 +237,20 @@ impl Intercept for WithHeaders {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let headers = context.request_mut().headers_mut();
-        for (name, value) in &self.0 {
-            if name == "content-type" && value.is_empty() {
-                headers.remove("content-type");
-            } else {
-                headers.try_insert(name.clone(), value.clone()).map_err(|_| format!("{name} cannot be a header"))?;
-            }
-        }
-        Ok(())
+        write_headers(&self.0, context.request_mut().headers_mut())
     }
+}
+
+/// As [`with_headers`] does.
+pub(super) fn write_headers(these: &RequestHeaders, headers: &mut HttpHeaders) -> Result<(), BoxError> {
+    for (name, value) in these {
+        if name == "content-type" && value.is_empty() {
+            headers.remove("content-type");
+        } else {
+            headers.try_insert(name.clone(), value.clone()).map_err(|_| format!("{name} cannot be a header"))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::buffers::Buffers;
 use super::checksums::Negotiated;
 use super::credentials::Renewed;
 use super::error::no_credentials;
+use super::lean::Lean;
 use crate::model::{Checksum, Class, Operation, RequestError};
 use crate::pace::{Ask, Pacer, Spot};
 
@@ -19,6 +20,8 @@ use crate::pace::{Ask, Pacer, Spot};
 #[derive(Clone, Debug)]
 pub struct Bucket {
     pub(super) client: aws_sdk_s3::Client,
+    /// The short ways of the calls that are made most.
+    pub(super) lean: Arc<Lean>,
     pub(super) name: String,
     pub(super) region: String,
     pub(super) request_payer: bool,

@@ -16,6 +16,7 @@ use super::checksums::{CHECKSUMS, Negotiated};
 use super::credentials::{NoticeExpiry, Provider, Renewed};
 use super::error::chain;
 use super::http::http_client;
+use super::lean::{Lean, Learn};
 use super::wire::{Agent, BoundedAnswer, EmptyBodyLength, WholeXml};
 use super::{Bucket, CustomerKey, Network, head::BucketAnswer};
 use crate::model::{Error, RequestError};
@@ -109,6 +110,14 @@ impl End {
         Ok(end)
     }
 
+    /// With a configuration of the SDK's that is made up.
+    #[cfg(test)]
+    pub(super) fn made_up(config: EndConfig, sdk: SdkConfig, credentials: Option<Arc<Renewed>>) -> Self {
+        let (works, buffers, agent) = (Arc::default(), Buffers::default(), Agent::default());
+        let endpoint = config.endpoint_url.clone();
+        Self { role: "", config, sdk, credentials, endpoint, works, buffers, agent }
+    }
+
     /// The endpoint, without a final slash; `None` for AWS itself, however it is named.
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint_url().filter(|url| !is_aws(url))
@@ -143,10 +152,14 @@ impl End {
         }
     }
 
-    fn bucket_in(&self, name: &str, region: String, pacer: &Arc<Pacer>) -> Bucket {
-        let client = aws_sdk_s3::Client::from_conf(self.client_config(&region));
+    pub(super) fn bucket_in(&self, name: &str, region: String, pacer: &Arc<Pacer>) -> Bucket {
+        let lean = Arc::<Lean>::default();
+        let config =
+            self.client_config(&region).interceptor(Learn { lean: Arc::clone(&lean), agent: self.agent.clone() });
+        let client = aws_sdk_s3::Client::from_conf(config.build());
         Bucket {
             client,
+            lean,
             name: name.to_owned(),
             region,
             request_payer: self.config.request_payer,
@@ -169,7 +182,7 @@ impl End {
 
     /// The SDK's retries are off, and so is its watch over stalled streams: both are ours, with
     /// permits given back while waiting and deadlines that grow with the bytes.
-    fn client_config(&self, region: &str) -> aws_sdk_s3::Config {
+    fn client_config(&self, region: &str) -> aws_sdk_s3::config::Builder {
         let mut config = aws_sdk_s3::config::Builder::from(&self.sdk)
             .region(Region::new(region.to_owned()))
             .retry_config(RetryConfig::disabled())
@@ -191,7 +204,7 @@ impl End {
             Some(credentials) => config = config.interceptor(NoticeExpiry(Arc::clone(credentials))),
             None => config = config.allow_no_auth(),
         }
-        config.build()
+        config
     }
 
     fn path_style(&self) -> bool {

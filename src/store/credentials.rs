@@ -24,6 +24,7 @@ use aws_sdk_s3::config::interceptors::{
 };
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_sdk_s3::error::BoxError;
+use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
@@ -135,6 +136,14 @@ impl Renewed {
         Arc::new(Self { origin, known: Mutex::default(), expired: AtomicU64::new(0) })
     }
 
+    /// That have been loaded.
+    #[cfg(test)]
+    pub(super) fn holding(current: Credentials, http: SharedHttpClient) -> Arc<Self> {
+        let renewed = Self::new(None, http);
+        renewed.known().current = Some(current);
+        renewed
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,6 +197,13 @@ impl Renewed {
             (mark(name(&current)), self.load(&mut known))
         };
         loading.await.is_ok_and(|loaded| mark(name(&loaded)) != before)
+    }
+
+    /// Notices that a store calls these credentials expired.
+    pub(super) fn notice(&self, signed_with: &Credentials, answer: &Response) {
+        if says_expired(answer) {
+            self.expired.store(mark(name(signed_with)), Relaxed);
+        }
     }
 
     /// Asks the source, unless it is being asked.
@@ -289,18 +305,21 @@ impl Intercept for NoticeExpiry {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let response = context.response();
-        if response.status().is_success() {
-            return Ok(());
-        }
-        let body = response.body().bytes().and_then(|body| std::str::from_utf8(body).ok()).unwrap_or_default();
         if let Some(SignedWith(mark)) = config.load::<SignedWith>()
-            && CODES.iter().any(|code| body.contains(code))
+            && says_expired(context.response())
         {
             self.0.expired.store(*mark, Relaxed);
         }
         Ok(())
     }
+}
+
+fn says_expired(answer: &Response) -> bool {
+    if answer.status().is_success() {
+        return false;
+    }
+    let body = answer.body().bytes().and_then(|body| std::str::from_utf8(body).ok()).unwrap_or_default();
+    CODES.iter().any(|code| body.contains(code))
 }
 
 /// What a request was signed with.

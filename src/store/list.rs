@@ -6,10 +6,9 @@ use std::time::Duration;
 use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes};
 
 use super::Bucket;
-use super::error::{in_success, malformed, translate};
+use super::error::{in_success, malformed};
 use super::keys::{Clue, clue, decode, decode_page};
 use super::page::{Answer, Wire, read};
-use super::wire::TakenBody;
 use crate::model::{Class, Object, Operation, RequestError};
 
 /// How often a page is asked for whose keys do not tell whether they are encoded: each time, an
@@ -123,12 +122,11 @@ impl Bucket {
         }
     }
 
-    /// One page as it comes. The SDK signs, sends and knows the errors; the body is read here.
+    /// One page as it comes. The body is read here.
     async fn list_raw(&self, page: &PageRequest<'_>, restores: bool) -> Result<Wire, RequestError> {
         self.call((Operation::ListObjectsV2, page.start_after.unwrap_or(page.prefix)), Duration::ZERO, || async {
-            let body = TakenBody::default();
             let request = self.client.list_objects_v2().bucket(&self.name).encoding_type(EncodingType::Url);
-            let sent = request
+            let request = request
                 .set_prefix(Some(page.prefix).filter(|prefix| !prefix.is_empty()).map(str::to_owned))
                 .set_start_after(page.start_after.filter(|_| page.token.is_none()).map(str::to_owned))
                 .set_continuation_token(page.token.map(str::to_owned))
@@ -136,13 +134,8 @@ impl Bucket {
                 .set_max_keys(page.max_keys)
                 .set_optional_object_attributes(restores.then(|| vec![OptionalObjectAttributes::RestoreStatus]))
                 .set_request_payer(self.payer())
-                .set_expected_bucket_owner(self.expected_owner.clone())
-                .customize()
-                .interceptor(body.clone())
-                .send()
-                .await;
-            sent.map_err(|error| translate(Operation::ListObjectsV2, error))?;
-            match read(&body.bytes(Operation::ListObjectsV2).await?) {
+                .set_expected_bucket_owner(self.expected_owner.clone());
+            match read(&self.send_list(request).await?) {
                 Ok(Answer::Page(wire)) => Ok(wire),
                 Ok(Answer::Error { code, message }) => Err(in_success(Operation::ListObjectsV2, code, &message)),
                 Err(what) => Err(malformed(Operation::ListObjectsV2, what)),

@@ -17,6 +17,7 @@ mod get;
 mod head;
 mod http;
 mod keys;
+mod lean;
 mod list;
 mod multipart;
 mod offline;

@@ -8,7 +8,8 @@ use aws_sdk_s3::config::interceptors::{
 };
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
-use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, Metadata};
+use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
@@ -32,12 +33,16 @@ impl Intercept for EmptyBodyLength {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let request = context.request_mut();
-        let writes = matches!(request.method(), "PUT" | "POST");
-        if writes && request.body().content_length() == Some(0) && request.headers().get("content-length").is_none() {
-            request.headers_mut().insert("content-length", "0");
-        }
+        say_empty(context.request_mut());
         Ok(())
+    }
+}
+
+/// As [`EmptyBodyLength`] does.
+pub(super) fn say_empty(request: &mut HttpRequest) {
+    let writes = matches!(request.method(), "PUT" | "POST");
+    if writes && request.body().content_length() == Some(0) && request.headers().get("content-length").is_none() {
+        request.headers_mut().insert("content-length", "0");
     }
 }
 
@@ -50,6 +55,14 @@ impl Agent {
     /// The first name stays.
     pub(super) fn name_job(&self, job: &str) {
         let _ = self.0.set(job.to_owned());
+    }
+
+    /// Puts it before the SDK's own name.
+    pub(super) fn write_to(&self, headers: &mut Headers) -> Result<(), BoxError> {
+        let job = self.0.get().map(|job| format!(" job/{job}")).unwrap_or_default();
+        let sdk = headers.get("user-agent").map(|sdk| format!(" {sdk}")).unwrap_or_default();
+        headers.try_insert("user-agent", format!("s3bulk/{}{job}{sdk}", env!("CARGO_PKG_VERSION")))?;
+        Ok(())
     }
 }
 
@@ -64,11 +77,7 @@ impl Intercept for Agent {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let headers = context.request_mut().headers_mut();
-        let job = self.0.get().map(|job| format!(" job/{job}")).unwrap_or_default();
-        let sdk = headers.get("user-agent").map(|sdk| format!(" {sdk}")).unwrap_or_default();
-        headers.try_insert("user-agent", format!("s3bulk/{}{job}{sdk}", env!("CARGO_PKG_VERSION")))?;
-        Ok(())
+        self.write_to(context.request_mut().headers_mut())
     }
 }
 
@@ -98,10 +107,21 @@ impl Intercept for BoundedAnswer {
             return Ok(());
         }
         let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-        let limit = usize::try_from(LARGEST_ANSWER)?;
-        *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, limit));
+        *response.body_mut() = SdkBody::from_body_1_x(limited(body));
         Ok(())
     }
+}
+
+fn limited(body: SdkBody) -> Limited<SdkBody> {
+    Limited::new(body, usize::try_from(LARGEST_ANSWER).unwrap_or(usize::MAX))
+}
+
+/// All of a body.
+///
+/// # Errors
+/// One that breaks off, or is larger than any answer.
+pub(super) async fn whole(body: SdkBody) -> Result<Bytes, BoxError> {
+    Ok(limited(body).collect().await?.to_bytes())
 }
 
 /// Takes the body of an answer that succeeded away from the SDK, to be read by ourselves. The SDK is
@@ -140,11 +160,20 @@ impl TakenBody {
     pub(super) async fn bytes(&self, operation: Operation) -> Result<Bytes, RequestError> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let body = body.ok_or_else(|| malformed(operation, "body"))?;
-        let limited = Limited::new(body, usize::try_from(LARGEST_ANSWER).unwrap_or(usize::MAX));
-        let whole = limited.collect().await.map_err(|error| broken_body(operation, &*error))?;
-        Ok(whole.to_bytes())
+        bytes_of(operation, body).await
     }
 }
+
+/// All of the body of an answer to `operation`.
+///
+/// # Errors
+/// As [`whole`] has them.
+pub(super) async fn bytes_of(operation: Operation, body: SdkBody) -> Result<Bytes, RequestError> {
+    whole(body).await.map_err(|error| broken_body(operation, &*error))
+}
+
+/// What is said of an answer that ends early.
+pub(super) const CUT: &str = "the answer was cut short";
 
 /// Refuses XML answers that end early: the SDK's decoder takes the end of the bytes for the end of
 /// the document, and a page of a listing that was cut would lose its keys.
@@ -165,7 +194,7 @@ impl Intercept for WholeXml {
         let response = context.response();
         // The body of an object is a stream, and has no bytes here.
         match response.body().bytes() {
-            Some(body) if response.status().is_success() && !is_whole(body) => Err("the answer was cut short".into()),
+            Some(body) if response.status().is_success() && !is_whole(body) => Err(CUT.into()),
             _ => Ok(()),
         }
     }

@@ -1,0 +1,446 @@
+//! What goes over the wire the short way is what the SDK would send, to the byte.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::{IdentityCache, SharedHttpClient};
+use aws_smithy_async::rt::sleep::default_async_sleep;
+use aws_smithy_async::time::{SharedTimeSource, StaticTimeSource};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::http::{Headers as HttpHeaders, Response, StatusCode};
+use aws_smithy_types::body::SdkBody;
+use tokio_util::sync::CancellationToken;
+
+use super::super::credentials::{Provider, Renewed};
+use super::super::{
+    Acl, Addressing, Attributes, Bucket, CustomerKey, Encryption, End, EndConfig, Headers, Lock, Onto, PageRequest,
+};
+use super::route::Scope;
+use crate::model::{Class, Object, RequestError, Written};
+use crate::pace::{Bounds, Pacer, RetryPolicy};
+
+/// 2026-11-21T12:34:56Z.
+const NOW: u64 = 1_795_264_496;
+
+/// A request as it would go over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sent {
+    method: String,
+    uri: String,
+    headers: BTreeMap<String, String>,
+}
+
+impl Sent {
+    /// The SDK gives each of its requests a number.
+    fn is_sdks(&self) -> bool {
+        self.headers.contains_key("amz-sdk-invocation-id")
+    }
+
+    fn without_numbers(mut self) -> Self {
+        self.headers.retain(|name, _| !name.starts_with("amz-sdk-"));
+        self
+    }
+}
+
+/// An answer: status, headers, body.
+type Canned = (u16, Vec<(&'static str, String)>, String);
+
+/// A network whose far end answers at once.
+#[derive(Clone, Debug, Default)]
+struct Wire {
+    sent: Arc<Mutex<Vec<Sent>>>,
+    /// What is answered in place of a success, from the front.
+    next: Arc<Mutex<Vec<Canned>>>,
+}
+
+const COPIED: &str = "<?xml version=\"1.0\"?>\n<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>";
+const LISTED: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+const SESSION: &str = "<CreateSessionResult><Credentials><SessionToken>t</SessionToken><SecretAccessKey>s\
+    </SecretAccessKey><AccessKeyId>a</AccessKeyId><Expiration>2036-11-21T12:34:56Z</Expiration></Credentials>\
+    </CreateSessionResult>";
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let sent = Sent { method: request.method().to_owned(), uri: request.uri().to_owned(), headers };
+        let body = match (sent.uri.contains("?session"), sent.method.as_str()) {
+            (true, _) => SESSION,
+            (false, "PUT") => COPIED,
+            _ => LISTED,
+        };
+        let mut next = self.next.lock().unwrap();
+        let canned = if next.is_empty() { (200, Vec::new(), body.to_owned()) } else { next.remove(0) };
+        let mut answer = Response::new(StatusCode::try_from(canned.0).unwrap(), SdkBody::from(canned.2));
+        canned.1.into_iter().for_each(|(name, value)| drop(answer.headers_mut().insert(name, value)));
+        if !sent.uri.contains("?session") {
+            self.sent.lock().unwrap().push(sent);
+        }
+        HttpConnectorFuture::ready(Ok(answer))
+    }
+}
+
+impl Wire {
+    fn client(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(self.clone());
+        http_client_fn(move |_, _| connector.clone())
+    }
+
+    fn answers(&self, canned: Canned) {
+        self.next.lock().unwrap().push(canned);
+    }
+
+    fn sent(&self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent.lock().unwrap())
+    }
+}
+
+/// One way to reach a bucket.
+#[derive(Clone, Debug)]
+struct Place {
+    bucket: &'static str,
+    config: EndConfig,
+    fips: bool,
+    dual_stack: bool,
+    token: Option<&'static str>,
+    attempts: u32,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        let config = EndConfig { region: Some("eu-west-1".to_owned()), ..EndConfig::default() };
+        Self { bucket: "bucket", config, fips: false, dual_stack: false, token: None, attempts: 1 }
+    }
+}
+
+impl Place {
+    fn at(url: &str, addressing: Addressing) -> Self {
+        let place = Self::default();
+        Self { config: EndConfig { endpoint_url: Some(url.to_owned()), addressing, ..place.config }, ..place }
+    }
+
+    fn with(change: impl FnOnce(&mut EndConfig)) -> Self {
+        let mut place = Self::default();
+        change(&mut place.config);
+        place
+    }
+
+    fn of(bucket: &'static str) -> Self {
+        Self { bucket, ..Self::default() }
+    }
+
+    fn open(&self, wire: &Wire) -> Bucket {
+        let token = self.token.map(str::to_owned);
+        let current = Credentials::new("AKIDEXAMPLE", "secret/key+", token, None, "a test");
+        let credentials = (!self.config.no_sign_request).then(|| Renewed::holding(current, wire.client()));
+        let mut sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(wire.client())
+            .region(Region::new("eu-west-1"))
+            .identity_cache(IdentityCache::no_cache())
+            .time_source(SharedTimeSource::new(StaticTimeSource::from_secs(NOW)))
+            .use_fips(self.fips)
+            .use_dual_stack(self.dual_stack);
+        sdk.set_sleep_impl(default_async_sleep());
+        if let Some(credentials) = &credentials {
+            let provider = SharedCredentialsProvider::new(Provider(Arc::clone(credentials)));
+            sdk = sdk.credentials_provider(provider);
+        }
+        let end = End::made_up(self.config.clone(), sdk.build(), credentials);
+        end.name_job("abc");
+        let bounds = Bounds {
+            concurrency: 1,
+            retry: RetryPolicy { attempts: self.attempts, ..RetryPolicy::default() },
+            request_timeout: Duration::from_secs(60),
+            max_rps: None,
+            bandwidth: None,
+        };
+        end.bucket_in(self.bucket, "eu-west-1".to_owned(), &Pacer::new(bounds, CancellationToken::new()))
+    }
+}
+
+/// What is copied, and how.
+#[derive(Clone, Debug)]
+struct Copy {
+    source: Place,
+    from: Object,
+    to: &'static str,
+    attributes: Attributes,
+    onto: Onto<'static>,
+    if_match: Option<&'static str>,
+}
+
+impl Default for Copy {
+    fn default() -> Self {
+        let (source, from, attributes) = (Place::of("source"), Object::new("k", 1), Attributes::default());
+        Self { source, from, to: "to/k", attributes, onto: Onto::Anything, if_match: None }
+    }
+}
+
+impl Copy {
+    async fn send(&self, source: &Bucket, bucket: &Bucket) -> Result<Written, RequestError> {
+        bucket.copy_from(source, &self.from, self.to, &self.attributes, self.onto, self.if_match).await
+    }
+}
+
+fn places() -> Vec<Place> {
+    let key = || CustomerKey::parse(&[7; 32]).ok();
+    vec![
+        Place::default(),
+        Place { token: Some("session/token+=="), ..Place::default() },
+        Place::with(|config| config.addressing = Addressing::Path),
+        Place::with(|config| config.request_payer = true),
+        Place::with(|config| config.expected_bucket_owner = Some("123456789012".to_owned())),
+        Place::with(|config| config.customer_key = key()),
+        Place { fips: true, ..Place::default() },
+        Place { dual_stack: true, ..Place::default() },
+        Place { fips: true, dual_stack: true, ..Place::default() },
+        Place::of("a.bucket.with.dots"),
+        Place::of("arn:aws:s3:us-west-2:123456789012:accesspoint/point"),
+        Place { fips: true, ..Place::of("arn:aws:s3:eu-west-1:123456789012:accesspoint/point") },
+        Place::at("http://127.0.0.1:9000", Addressing::Auto),
+        Place::at("http://127.0.0.1:9000/", Addressing::Path),
+        Place::at("https://store.example:443/base/", Addressing::Path),
+        Place::at("http://store.example:80", Addressing::Virtual),
+        Place::at("https://oss-eu-central-1.aliyuncs.com", Addressing::Auto),
+        Place::at("https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com", Addressing::Auto),
+    ]
+}
+
+fn copies() -> Vec<Copy> {
+    let text = |text: &str| Some(text.to_owned());
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    let headers = Headers {
+        content_type: text("text/plain; charset=utf-8"),
+        cache_control: text("no-cache,  no-store"),
+        expires: text("-1"),
+        metadata: HashMap::from([pair("a", "1"), pair("b", "two  words ")]),
+        ..Headers::default()
+    };
+    let all = Attributes {
+        headers: Some(headers),
+        tags: Some(vec![pair("a b", "c&d=é")]),
+        storage_class: text("GLACIER_IR"),
+        encryption: Encryption {
+            algorithm: text("aws:kms"),
+            kms_key_id: text("arn:aws:kms:x"),
+            bucket_key: Some(true),
+        },
+        acl: Some(Acl::Grants(vec![pair("READ", "id=\"1\""), pair("READ", "uri=\"u\"")])),
+        lock: Some(Lock { retention: Some(pair("GOVERNANCE", "2030-01-01T00:00:00Z")), legal_hold: true }),
+    };
+    let untyped = Attributes { headers: Some(Headers::default()), tags: Some(Vec::new()), ..Attributes::default() };
+    let canned = Attributes { acl: Some(Acl::Canned("private".to_owned())), ..Attributes::default() };
+    let version = Object { version_id: text("v+/1=="), ..Object::new("k", 1) };
+    let payer = Place::with(|config| {
+        config.request_payer = true;
+        config.expected_bucket_owner = text("210987654321");
+        config.customer_key = CustomerKey::parse(&[9; 32]).ok();
+    });
+    let mut copies = vec![
+        Copy::default(),
+        Copy { source: payer, ..Copy::default() },
+        Copy { source: Place::of("arn:aws:s3:us-west-2:123456789012:accesspoint/point"), ..Copy::default() },
+        Copy { from: version, if_match: Some("\"etag\""), ..Copy::default() },
+        Copy { onto: Onto::Nothing, ..Copy::default() },
+        Copy { onto: Onto::Only("\"old\""), ..Copy::default() },
+    ];
+    copies.extend([all, untyped, canned].map(|attributes| Copy { attributes, ..Copy::default() }));
+    let keys =
+        ["a b+c%20&é?#x", "//./../x", ".", "a//b/", "*'()!~$,:;=@", "\u{1}\u{7f}", "x-id=y&z", "日本/𝄞", "\\\"<>^`{|}"];
+    copies.extend(keys.map(|key| Copy { from: Object::new(key, 1), to: key, ..Copy::default() }));
+    copies
+}
+
+/// What the SDK sends, and what goes the short way after it.
+fn twice(wire: &Wire) -> [Sent; 2] {
+    let sent = wire.sent();
+    let [first, second] = sent.as_slice() else { panic!("{sent:?}") };
+    assert!(first.is_sdks());
+    [first.clone().without_numbers(), second.clone()]
+}
+
+#[tokio::test]
+async fn a_copy_goes_as_the_sdk_sends_it_wherever_the_bucket_is() {
+    for place in places() {
+        for copy in [Copy::default(), Copy { to: "a b+%é//x", ..Copy::default() }] {
+            assert_same(&place, &copy).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_goes_as_the_sdk_sends_it_whatever_it_carries() {
+    for copy in copies() {
+        for place in [Place::default(), Place::at("http://127.0.0.1:9000", Addressing::Auto)] {
+            assert_same(&place, &copy).await;
+        }
+    }
+}
+
+async fn assert_same(place: &Place, copy: &Copy) {
+    let wire = Wire::default();
+    let (bucket, source) = (place.open(&wire), copy.source.open(&wire));
+    let by_sdk = copy.send(&source, &bucket).await.unwrap();
+    assert_eq!(copy.send(&source, &bucket).await.unwrap(), by_sdk);
+    let [sdk, lean] = twice(&wire);
+    assert!(!lean.is_sdks(), "{place:?}");
+    assert_eq!(lean, sdk, "{place:?} {copy:?}");
+    assert!(lean.headers["user-agent"].contains(" job/abc "), "{lean:?}");
+}
+
+#[tokio::test]
+async fn a_listing_goes_as_the_sdk_sends_it() {
+    let pages = [
+        PageRequest::default(),
+        PageRequest { prefix: "a b+%é/&=?", start_after: Some("a b+%é/&=?~*'()"), ..PageRequest::default() },
+        PageRequest { token: Some("1/x+y=="), delimiter: Some("/"), max_keys: Some(7), ..PageRequest::default() },
+    ];
+    for place in places() {
+        for page in &pages {
+            for asks in [false, true] {
+                let wire = Wire::default();
+                let bucket = place.open(&wire);
+                let bucket = if asks { bucket.asking_restores() } else { bucket };
+                assert_eq!(bucket.list(page).await.unwrap(), bucket.list(page).await.unwrap());
+                let [sdk, lean] = twice(&wire);
+                assert!(!lean.is_sdks(), "{place:?}");
+                assert_eq!(lean, sdk, "{place:?} {page:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_signed_plainly_stays_with_the_sdk() {
+    for place in [
+        Place::with(|config| config.no_sign_request = true),
+        Place::of("bucket--euw1-az1--x-s3"),
+        Place::of("arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"),
+        // Its endpoint's rules prefer a signature for all regions.
+        Place::of("arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01234567890123456/accesspoint/point"),
+    ] {
+        let wire = Wire::default();
+        let bucket = place.open(&wire);
+        for _ in 0..3 {
+            Copy::default().send(&bucket, &bucket).await.unwrap();
+            bucket.list(&PageRequest::default()).await.unwrap();
+        }
+        let sent = wire.sent();
+        assert_eq!(sent.len(), 6, "{place:?}");
+        assert!(sent.iter().all(Sent::is_sdks), "{place:?}");
+    }
+}
+
+#[test]
+fn a_scope_is_that_of_a_plain_signature() {
+    let scope = |authorization: &'static str| {
+        let mut headers = HttpHeaders::new();
+        headers.insert("authorization", authorization);
+        Scope::of(&headers).map(|scope| format!("{scope:?}"))
+    };
+    let plain = "AWS4-HMAC-SHA256 Credential=a/b/20261121/r/s3/aws4_request, SignedHeaders=x, Signature=y";
+    assert_eq!(scope(plain).unwrap(), "Scope { region: \"r\", service: \"s3\" }");
+    for other in [
+        "AWS4-HMAC-SHA256 Credential=a/20261121/r/s3express/aws4_request, SignedHeaders=x, Signature=y",
+        "AWS4-ECDSA-P256-SHA256 Credential=a/20261121/s3/aws4_request, SignedHeaders=x, Signature=y",
+        "AWS4-HMAC-SHA256 Credential=a",
+        "Bearer x",
+    ] {
+        assert_eq!(scope(other), None, "{other}");
+    }
+    assert_eq!(Scope::of(&HttpHeaders::new()), None);
+}
+
+/// The answers that are told the same, whoever asked.
+fn answers() -> Vec<Canned> {
+    let error =
+        |code: &str| format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no\nway</Message></Error>");
+    let ids = || vec![("x-amz-request-id", "R".to_owned()), ("x-amz-id-2", "I".to_owned())];
+    let mut answers = vec![
+        (503, [ids(), vec![("retry-after", "7".to_owned())]].concat(), error("SlowDown")),
+        (404, ids(), error("NoSuchKey")),
+        (403, ids(), error("AccessDenied")),
+        (403, ids(), String::new()),
+        (412, ids(), error("PreconditionFailed")),
+        (301, ids(), error("PermanentRedirect")),
+        (307, ids(), String::new()),
+        (400, ids(), error("ExpiredToken")),
+        (500, Vec::new(), "<Error><Code>Internal".to_owned()),
+        (502, Vec::new(), "<html>bad</html>".to_owned()),
+        (500, Vec::new(), "x".repeat(9 << 20)),
+    ];
+    let in_success = [error("InternalError"), error("SlowDown"), String::new(), "<a".to_owned(), "<a></a>".to_owned()];
+    let large = format!("<CopyObjectResult>{}", "x".repeat(9 << 20));
+    let cut = [COPIED, LISTED].map(|body| body[..body.len() - 5].to_owned());
+    answers.extend(in_success.into_iter().chain(cut).chain([large]).map(|body| (200, ids(), body)));
+    answers
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_is_told_as_the_sdk_tells_it() {
+    for canned in answers() {
+        let sum = format!("{} {}", canned.0, canned.2.get(..40).unwrap_or(&canned.2));
+        let mut told = Vec::new();
+        for taught in [false, true] {
+            let wire = Wire::default();
+            let bucket = Place { token: Some("t"), ..Place::default() }.open(&wire);
+            if taught {
+                Copy::default().send(&bucket, &bucket).await.unwrap();
+                bucket.list(&PageRequest::default()).await.unwrap();
+            }
+            wire.answers(canned.clone());
+            let copied = Copy::default().send(&bucket, &bucket).await.map(|_| ());
+            let (sdks, ready) = (wire.sent().pop().unwrap().is_sdks(), bucket.credentials.as_ref().unwrap().is_ready());
+            assert_eq!(sdks, !taught, "{sum}");
+            wire.next.lock().unwrap().clear();
+            let other = Place::default().open(&wire);
+            if taught {
+                other.list(&PageRequest::default()).await.unwrap();
+            }
+            wire.answers(canned.clone());
+            told.push((copied, other.list(&PageRequest::default()).await.map(|_| ()), ready));
+        }
+        assert_eq!(told[0], told[1], "{sum}");
+        assert!(told[0].0.is_err(), "{sum}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_of_the_store_counts() {
+    let wire = Wire::default();
+    let bucket = Place { attempts: 4, ..Place::default() }.open(&wire);
+    // An hour ahead.
+    let date = || vec![("date", "Sat, 21 Nov 2026 13:34:56 GMT".to_owned())];
+    let skewed = || (403, date(), "<Error><Code>RequestTimeTooSkewed</Code></Error>".to_owned());
+    wire.answers(skewed());
+    Copy::default().send(&bucket, &bucket).await.unwrap();
+    Copy::default().send(&bucket, &bucket).await.unwrap();
+    let dates = |sent: &[Sent]| -> Vec<_> {
+        sent.iter().map(|sent| (sent.headers["x-amz-date"].clone(), sent.is_sdks())).collect()
+    };
+    let (now, ahead) = ("20261121T123456Z".to_owned(), "20261121T133456Z".to_owned());
+    assert_eq!(dates(&wire.sent()), [(now, true), (ahead.clone(), true), (ahead.clone(), false)]);
+    // It is turned on: the SDK leads again.
+    wire.answers(skewed());
+    Copy::default().send(&bucket, &bucket).await.unwrap();
+    Copy::default().send(&bucket, &bucket).await.unwrap();
+    assert_eq!(dates(&wire.sent()), [(ahead.clone(), false), (ahead.clone(), true), (ahead, false)]);
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_be_one_is_told_as_the_sdk_tells_it() {
+    let wire = Wire::default();
+    let odd = Attributes { storage_class: Some("a\nb".to_owned()), ..Attributes::default() };
+    let odd = Copy { attributes: odd, ..Copy::default() };
+    let bucket = Place::default().open(&wire);
+    let by_sdk = odd.send(&bucket, &bucket).await.unwrap_err();
+    Copy::default().send(&bucket, &bucket).await.unwrap();
+    let lean = odd.send(&bucket, &bucket).await.unwrap_err();
+    assert_eq!((lean.class, &lean.code), (by_sdk.class, &by_sdk.code));
+    assert_eq!((lean.class, wire.sent().len()), (Class::Transient, 1));
+}
