@@ -1,0 +1,288 @@
+//! The tools that are measured, and how each is called: with what makes it fast, and still right.
+//!
+//! All that can be are called for 256 requests at once. Nothing of the user's configuration gets into them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+
+use crate::Outcome;
+use crate::workload::{DEST, SOURCE, Workload};
+
+/// As many requests at once as all tools are called for.
+const AT_ONCE: &str = "256";
+const KEY: &str = "bench";
+const REGION: &str = "us-east-1";
+
+/// Which tool it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    S3bulk,
+    S5cmd,
+    Rclone,
+    S3sync,
+    Aws,
+}
+
+impl Kind {
+    const ALL: [Kind; 5] = [Kind::S3bulk, Kind::S5cmd, Kind::Rclone, Kind::S3sync, Kind::Aws];
+
+    /// The name of its binary.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Kind::S3bulk => "s3bulk",
+            Kind::S5cmd => "s5cmd",
+            Kind::Rclone => "rclone",
+            Kind::S3sync => "s3sync",
+            Kind::Aws => "aws",
+        }
+    }
+
+    /// How it is asked for its version.
+    fn version(self) -> &'static str {
+        if self == Kind::S5cmd { "version" } else { "--version" }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Kind, String> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| format!("no tool is named {name:?}"))
+    }
+}
+
+/// A tool that is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Tool {
+    pub(crate) kind: Kind,
+    /// What it says of itself, such as `rclone v1.75.2`.
+    pub(crate) version: String,
+    binary: PathBuf,
+    /// The words before the binary: of what it runs under.
+    wrapper: Vec<String>,
+}
+
+/// Where a run takes place.
+pub(crate) struct Place<'a> {
+    /// The endpoint that is read.
+    pub(crate) source: &'a str,
+    /// The endpoint that is written.
+    pub(crate) dest: &'a str,
+    /// An empty folder.
+    pub(crate) home: &'a Path,
+}
+
+impl Tool {
+    /// The binary that is measured, and the peers on `PATH`; of all these only the `wanted`, where any
+    /// are named.
+    pub(crate) fn found(s3bulk: &Path, wanted: &[Kind]) -> Outcome<Vec<Tool>> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut tools = Vec::new();
+        for kind in Kind::ALL.into_iter().filter(|kind| wanted.is_empty() || wanted.contains(kind)) {
+            let binary = match kind {
+                Kind::S3bulk => Some(s3bulk.to_path_buf()),
+                _ => std::env::split_paths(&path).map(|dir| dir.join(kind.as_str())).find(|file| file.is_file()),
+            };
+            let Some(binary) = binary.map(|binary| beneath(kind, binary)) else {
+                eprintln!("{kind} is not on PATH");
+                continue;
+            };
+            tools.push(Tool::at(kind, binary)?);
+        }
+        Ok(tools)
+    }
+
+    /// The tool of which this is the binary; asks it for its version.
+    pub(crate) fn at(kind: Kind, binary: PathBuf) -> Outcome<Tool> {
+        let said = Command::new(&binary).arg(kind.version()).output()?;
+        let version = version(kind, &String::from_utf8_lossy(&said.stdout));
+        Ok(Tool { kind, version, binary, wrapper: Vec::new() })
+    }
+
+    /// The same, run by another program with these words before its own.
+    pub(crate) fn under(&self, wrapper: &[String]) -> Tool {
+        Tool { wrapper: wrapper.to_vec(), ..self.clone() }
+    }
+
+    /// Whether it has a way to do this.
+    pub(crate) fn can(&self, workload: Workload) -> bool {
+        match self.kind {
+            Kind::S3bulk | Kind::Rclone => true,
+            Kind::S5cmd | Kind::Aws => !workload.has_two_ends(),
+            Kind::S3sync => workload != Workload::List,
+        }
+    }
+
+    /// The whole command.
+    pub(crate) fn command(&self, workload: Workload, place: &Place<'_>) -> Outcome<Command> {
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(&self.binary),
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(&self.binary);
+                command
+            }
+        };
+        command.env_clear();
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        let config = place.home.join("aws-config");
+        std::fs::write(
+            &config,
+            format!("[default]\ns3 =\n  max_concurrent_requests = {AT_ONCE}\n  max_queue_size = 10000\n"),
+        )?;
+        command
+            .env("HOME", place.home)
+            .env("AWS_ACCESS_KEY_ID", KEY)
+            .env("AWS_SECRET_ACCESS_KEY", KEY)
+            .env("AWS_REGION", REGION)
+            .env("AWS_DEFAULT_REGION", REGION)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_CONFIG_FILE", config);
+        match (workload, self.kind) {
+            (Workload::Start, kind) => {
+                command.arg(kind.version());
+            }
+            (_, Kind::S3bulk) => s3bulk(&mut command, workload, place),
+            (_, Kind::S5cmd) => s5cmd(&mut command, workload, place),
+            (_, Kind::Rclone) => rclone(&mut command, workload, place),
+            (_, Kind::S3sync) => s3sync(&mut command, workload, place),
+            (_, Kind::Aws) => aws(&mut command, workload, place),
+        }
+        Ok(command)
+    }
+}
+
+/// The name and version in the first line of what it says, such as `v2.3.0-991c9fb` or
+/// `aws-cli/1.45.11 Python/3.11.7`.
+fn version(kind: Kind, said: &str) -> String {
+    let mut words = said.lines().next().unwrap_or_default().split([' ', '/']);
+    let first = words.next().unwrap_or_default();
+    let number = if first.starts_with(kind.as_str()) { words.next().unwrap_or_default() } else { first };
+    format!("{kind} {}", number.trim_start_matches('v').split('-').next().unwrap_or_default())
+}
+
+/// The program itself where a Python package starts it through a script, as that of s5cmd does: what the
+/// script takes is not the tool's.
+fn beneath(kind: Kind, found: PathBuf) -> PathBuf {
+    let within = |name: &str| PathBuf::from("site-packages").join(name).join("bin").join(name);
+    let folder = found.parent().and_then(Path::parent).map(|root| root.join("lib"));
+    let pythons = folder.and_then(|lib| std::fs::read_dir(lib).ok()).into_iter().flatten().flatten();
+    pythons.map(|python| python.path().join(within(kind.as_str()))).find(|file| file.is_file()).unwrap_or(found)
+}
+
+/// As it comes: 256 requests at once are its default.
+fn s3bulk(command: &mut Command, workload: Workload, place: &Place<'_>) {
+    let ends = ["--source-endpoint-url", place.source, "--dest-endpoint-url", place.dest];
+    match workload {
+        Workload::List => command.args(["list", "--endpoint-url", place.source]).arg(url(SOURCE)),
+        _ => command.arg("copy").args(ends).args([url(SOURCE), url(DEST)]),
+    };
+}
+
+fn s5cmd(command: &mut Command, workload: Workload, place: &Place<'_>) {
+    command.args(["--endpoint-url", place.source, "--numworkers", AT_ONCE, "--log", "error"]);
+    match workload {
+        Workload::List => command.arg("ls").arg(format!("s3://{SOURCE}/*")),
+        _ => command.arg("cp").arg(format!("s3://{SOURCE}/*")).arg(url(DEST)),
+    };
+}
+
+/// Without looks at what is known to be empty, and without a checksum of the whole file on top of those of
+/// the parts.
+fn rclone(command: &mut Command, workload: Workload, place: &Place<'_>) {
+    let remotes = if workload.has_two_ends() { ["SOURCE", "DEST"] } else { ["SOURCE", "SOURCE"] };
+    for (remote, endpoint) in [("SOURCE", place.source), ("DEST", place.dest)] {
+        let variable = |name: &str| format!("RCLONE_CONFIG_{remote}_{name}");
+        command
+            .env(variable("TYPE"), "s3")
+            .env(variable("PROVIDER"), "Other")
+            .env(variable("ENV_AUTH"), "true")
+            .env(variable("REGION"), REGION)
+            .env(variable("ENDPOINT"), endpoint);
+    }
+    let [from, to] = remotes.map(|remote| format!("{}:", remote.to_lowercase()));
+    if workload == Workload::List {
+        command.args(["lsf", "--recursive", "--files-only", "--fast-list", "--config", "/dev/null"]);
+        command.arg(format!("{from}{SOURCE}"));
+        return;
+    }
+    command.args(["copy", "--config", "/dev/null", "--transfers", AT_ONCE, "--checkers", AT_ONCE]);
+    command.args(["--fast-list", "--no-check-dest", "--s3-no-check-bucket", "--s3-disable-checksum"]);
+    if workload == Workload::Large {
+        command.args(["--multi-thread-streams", "16", "--multi-thread-cutoff", "64M"]);
+        command.args(["--s3-chunk-size", "16M", "--multi-thread-chunk-size", "16M", "--s3-upload-concurrency", "16"]);
+    }
+    command.args([format!("{from}{SOURCE}"), format!("{to}{DEST}")]);
+}
+
+/// Without a request for each object's tags.
+fn s3sync(command: &mut Command, workload: Workload, place: &Place<'_>) {
+    for (end, endpoint) in [("source", place.source), ("target", place.dest)] {
+        command.arg(format!("--{end}-endpoint-url")).arg(endpoint);
+        command.arg(format!("--{end}-force-path-style"));
+        command.arg(format!("--{end}-region")).arg(REGION);
+        command.arg(format!("--{end}-access-key")).arg(KEY);
+        command.arg(format!("--{end}-secret-access-key")).arg(KEY);
+    }
+    command.args(["--worker-size", AT_ONCE, "--disable-tagging", "--show-no-progress"]);
+    if !workload.has_two_ends() {
+        command.arg("--server-side-copy");
+    }
+    if workload == Workload::Large {
+        command.args(["--max-parallel-uploads", "16", "--multipart-chunksize", "16MiB"]);
+    }
+    command.args([url(SOURCE), url(DEST)]);
+}
+
+fn aws(command: &mut Command, workload: Workload, place: &Place<'_>) {
+    command.args(["--endpoint-url", place.source, "s3"]);
+    match workload {
+        Workload::List => command.args(["ls", "--recursive"]).arg(url(SOURCE)),
+        _ => command.args(["cp", "--recursive", "--only-show-errors"]).args([url(SOURCE), url(DEST)]),
+    };
+}
+
+/// The whole bucket, with the slash that s5cmd needs and all others take.
+fn url(bucket: &str) -> String {
+    format!("s3://{bucket}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Tool {
+        pub(crate) fn named(kind: Kind, version: &str) -> Tool {
+            Tool { kind, version: format!("{kind} {version}"), binary: PathBuf::new(), wrapper: Vec::new() }
+        }
+    }
+
+    #[test]
+    fn versions_are_read_as_each_says_them() {
+        assert_eq!(version(Kind::S5cmd, "v2.3.0-991c9fb\n"), "s5cmd 2.3.0");
+        assert_eq!(version(Kind::Rclone, "rclone v1.75.2\n- os/version: debian\n"), "rclone 1.75.2");
+        assert_eq!(version(Kind::Aws, "aws-cli/1.45.11 Python/3.11.7 Linux/6\n"), "aws 1.45.11");
+        assert_eq!(version(Kind::S3bulk, "s3bulk 0.1.0\n"), "s3bulk 0.1.0");
+    }
+
+    #[test]
+    fn a_wrapper_comes_before_the_binary() -> Outcome<()> {
+        let tool = Tool { binary: "/bin/s3bulk".into(), ..Tool::named(Kind::S3bulk, "1") };
+        let home = tempfile::tempdir()?;
+        let place = Place { source: "http://a", dest: "http://b", home: home.path() };
+        let command = tool.under(&["valgrind".to_owned(), "-q".to_owned()]).command(Workload::Start, &place)?;
+        let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+        assert_eq!(words, ["valgrind", "-q", "/bin/s3bulk", "--version"]);
+        Ok(())
+    }
+}
