@@ -160,7 +160,8 @@ fn cpu(duration: Duration, count: u64) -> String {
         return all;
     }
     let each = duration.as_secs_f64() * 1e6 / count as f64;
-    if each < 10.0 { format!("{all} ({each:.1} µs each)") } else { format!("{all} ({each:.0} µs each)") }
+    let digits = usize::from(each < 10.0);
+    format!("{all} ({each:.digits$} µs each)")
 }
 
 /// With a comma between thousands.

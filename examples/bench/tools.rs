@@ -190,10 +190,11 @@ fn s3bulk(command: &mut Command, workload: Workload, place: &Place<'_>) {
 }
 
 fn s5cmd(command: &mut Command, workload: Workload, place: &Place<'_>) {
-    command.args(["--endpoint-url", place.source, "--numworkers", AT_ONCE, "--log", "error"]);
+    command.args(["--endpoint-url", place.source, "--numworkers", AT_ONCE]);
     match workload {
         Workload::List => command.arg("ls").arg(format!("s3://{SOURCE}/*")),
-        _ => command.arg("cp").arg(format!("s3://{SOURCE}/*")).arg(url(DEST)),
+        // At its other levels it prints a line for each object.
+        _ => command.args(["--log", "error", "cp"]).arg(format!("s3://{SOURCE}/*")).arg(url(DEST)),
     };
 }
 
@@ -207,6 +208,7 @@ fn rclone(command: &mut Command, workload: Workload, place: &Place<'_>) {
             .env(variable("TYPE"), "s3")
             .env(variable("PROVIDER"), "Other")
             .env(variable("ENV_AUTH"), "true")
+            .env(variable("LIST_VERSION"), "2")
             .env(variable("REGION"), REGION)
             .env(variable("ENDPOINT"), endpoint);
     }
