@@ -38,6 +38,15 @@
 //! each object copied. Each is measured at two sizes, and the difference divided, so that starting and ending
 //! are not in it. Run it before and after a change to a path that every key or object takes; what is more
 //! than a few percent up has to have a reason.
+//!
+//! Two runs on a busy machine differed by 0.1 %. On 2026-11-21, with version 0.1.0 built by Rust 1.95 for
+//! `x86_64`:
+//!
+//! | workload | instructions for each |
+//! |---|--:|
+//! | list | 20,392 |
+//! | small-server | 521,291 |
+//! | small-client | 1,000,428 |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it tells people what it measures")]
 
 use std::error::Error;
