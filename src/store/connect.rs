@@ -154,8 +154,11 @@ impl End {
 
     pub(super) fn bucket_in(&self, name: &str, region: String, pacer: &Arc<Pacer>) -> Bucket {
         let lean = Arc::<Lean>::default();
-        let config =
-            self.client_config(&region).interceptor(Learn { lean: Arc::clone(&lean), agent: self.agent.clone() });
+        let mut config = self.client_config(&region);
+        if let Some(credentials) = &self.credentials {
+            let (lean, agent, credentials) = (Arc::clone(&lean), self.agent.clone(), Arc::clone(credentials));
+            config = config.interceptor(Learn { lean, agent, credentials });
+        }
         let client = aws_sdk_s3::Client::from_conf(config.build());
         Bucket {
             client,

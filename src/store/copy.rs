@@ -3,7 +3,7 @@
 use aws_sdk_s3::types::ChecksumType;
 
 use super::attributes::RequestHeaders;
-use super::error::{malformed, translate};
+use super::error::malformed;
 use super::keys::copy_source;
 use super::put::is_opaque;
 use super::{Attributes, Bucket, Onto};
@@ -52,8 +52,7 @@ impl Bucket {
                 .set_request_payer(source.payer().or_else(|| self.payer()))
                 .set_expected_bucket_owner(self.expected_owner.clone())
                 .set_expected_source_bucket_owner(source.expected_owner.clone());
-            let sent = self.send_copy(request, headers).await;
-            let answer = sent.map_err(|error| translate(Operation::CopyObject, error))?;
+            let answer = self.send_copy(request, headers).await?;
             let result = answer.copy_object_result().ok_or_else(|| malformed(Operation::CopyObject, "ETag"))?;
             let is_whole = result.checksum_type().is_none_or(|kind| *kind == ChecksumType::FullObject);
             Ok(Written {

@@ -140,8 +140,14 @@ impl Renewed {
     #[cfg(test)]
     pub(super) fn holding(current: Credentials, http: SharedHttpClient) -> Arc<Self> {
         let renewed = Self::new(None, http);
-        renewed.known().current = Some(current);
+        renewed.hold(current);
         renewed
+    }
+
+    /// Loads these.
+    #[cfg(test)]
+    pub(super) fn hold(&self, current: Credentials) {
+        self.known().current = Some(current);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

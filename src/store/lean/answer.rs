@@ -1,60 +1,112 @@
 //! What comes back, read as the SDK reads it.
 
-use aws_sdk_s3::config::ConfigBag;
+use aws_sdk_s3::config::{ConfigBag, FrozenLayer};
 use aws_sdk_s3::error::SdkError;
+use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse as _, SharedResponseDeserializer};
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::body::SdkBody;
 
 use super::super::wire::{CUT, is_whole, whole};
-use super::route::Route;
+use crate::model::{Class, RequestError};
 
-/// Takes the body into memory.
-pub(super) async fn load<E>(mut answer: Response) -> Result<Response, SdkError<E, Response>> {
-    match whole(answer.take_body()).await {
-        Ok(body) => {
-            *answer.body_mut() = SdkBody::from(body);
-            Ok(answer)
-        }
-        Err(error) => Err(SdkError::response_error(error, answer)),
+/// An answer of whatever status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    response: Response,
+    connection: CaptureSmithyConnection,
+}
+
+impl Answer {
+    /// What came over a connection.
+    pub(super) fn new(response: Response, connection: CaptureSmithyConnection) -> Self {
+        Self { response, connection }
+    }
+
+    /// Whether its status says that it is the answer that was asked for.
+    pub(super) fn is_success(&self) -> bool {
+        self.response.status().is_success()
+    }
+
+    /// Its body, as it comes.
+    pub(super) fn into_body(mut self) -> SdkBody {
+        self.response.take_body()
+    }
+
+    /// What the SDK reads in it, its errors as `failed` tells them. A connection over which the server has
+    /// shown to be ill is not used again, as with the SDK; one that was asked to slow down is.
+    pub(super) async fn read<O, E>(
+        self,
+        call: &FrozenLayer,
+        failed: impl Fn(SdkError<E, Response>) -> RequestError,
+    ) -> Result<O, RequestError>
+    where
+        O: std::fmt::Debug + Send + Sync + 'static,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let response = load(self.response, &self.connection).await.map_err(&failed)?;
+        read(call, response).map_err(failed).inspect_err(|error| {
+            if is_ill(error) {
+                give_up(&self.connection);
+            }
+        })
     }
 }
 
-/// Whether the store's clock and ours are too far apart. *Source:* "Error responses" in the S3 API reference.
-pub(super) fn is_skewed(answer: &Response) -> bool {
-    let code = b"<Code>RequestTimeTooSkewed</Code>";
-    answer.body().bytes().is_some_and(|body| body.windows(code.len()).any(|window| window == code))
+/// Whether the fault is the server's, and not that of too many requests.
+fn is_ill(error: &RequestError) -> bool {
+    let is_servers = error.class == Class::Transient && error.status.is_some_and(|status| status >= 500);
+    is_servers || matches!(error.code.as_str(), "InternalError" | "RequestTimeout" | "ServiceUnavailable")
 }
 
-/// What the SDK reads in an answer of this kind.
+fn give_up(connection: &CaptureSmithyConnection) {
+    if let Some(connection) = connection.get() {
+        connection.poison();
+    }
+}
+
+/// Takes the body into memory.
+pub(super) async fn load<E>(
+    mut response: Response,
+    connection: &CaptureSmithyConnection,
+) -> Result<Response, SdkError<E, Response>> {
+    match whole(response.take_body()).await {
+        Ok(body) => {
+            *response.body_mut() = SdkBody::from(body);
+            Ok(response)
+        }
+        Err(error) => {
+            give_up(connection);
+            Err(SdkError::response_error(error, response))
+        }
+    }
+}
+
 #[expect(clippy::result_large_err, reason = "it is the SDK's own")]
-pub(super) fn read<O, E>(route: &Route, answer: Response) -> Result<O, SdkError<E, Response>>
+fn read<O, E>(call: &FrozenLayer, response: Response) -> Result<O, SdkError<E, Response>>
 where
     O: std::fmt::Debug + Send + Sync + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let Some(reader) = route.call.load::<SharedResponseDeserializer>() else {
-        return Err(SdkError::response_error(OTHER, answer));
+    let Some(reader) = call.load::<SharedResponseDeserializer>() else {
+        return Err(SdkError::response_error(OTHER, response));
     };
-    let result = reader.deserialize_nonstreaming_with_config(&answer, &ConfigBag::base());
-    if answer.status().is_success() && !answer.body().bytes().is_some_and(is_whole) {
-        return Err(SdkError::response_error(CUT, answer));
+    let result = reader.deserialize_nonstreaming_with_config(&response, &ConfigBag::base());
+    if response.status().is_success() && !response.body().bytes().is_some_and(is_whole) {
+        return Err(SdkError::response_error(CUT, response));
     }
     let error = match result {
-        Ok(output) => match output.downcast() {
-            Ok(output) => return Ok(output),
-            Err(_) => return Err(SdkError::response_error(OTHER, answer)),
-        },
+        Ok(output) => return output.downcast().map_err(|_| SdkError::response_error(OTHER, response)),
         Err(error) => error,
     };
     if !error.is_operation_error() {
-        return Err(SdkError::response_error(error, answer));
+        return Err(SdkError::response_error(error, response));
     }
     let mut said = None;
     error.map_operation_error(|error| said = error.downcast().ok());
     Err(match said {
-        Some(said) => SdkError::service_error(said, answer),
-        None => SdkError::response_error(OTHER, answer),
+        Some(said) => SdkError::service_error(said, response),
+        None => SdkError::response_error(OTHER, response),
     })
 }
 

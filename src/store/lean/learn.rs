@@ -1,32 +1,31 @@
 //! How a route is learned: from a request of the SDK's, once it has been answered.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::endpoint::Endpoint;
 use aws_sdk_s3::config::interceptors::{
     AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
 };
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{ConfigBag, FrozenLayer, HttpClient as _, Intercept, RuntimeComponents, RuntimePlugin as _};
+use aws_sdk_s3::config::{ConfigBag, HttpClient as _, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
-use aws_sdk_s3::operation::copy_object::CopyObject;
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2;
 use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, Metadata};
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
+use super::super::credentials::Renewed;
 use super::super::wire::Agent;
 use super::Lean;
-use super::route::{Route, Scope, Skew};
+use super::route::{Clock, Route, Scope};
 
 /// Learns the routes to a bucket.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Learn {
     pub(in super::super) lean: Arc<Lean>,
     pub(in super::super) agent: Agent,
+    pub(in super::super) credentials: Arc<Renewed>,
 }
 
 /// A route that was taken, and has not led to an answer yet.
@@ -49,7 +48,7 @@ impl Intercept for Learn {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let call = config.load::<Metadata>().map(Metadata::name).unwrap_or_default();
-        if self.lean.way(call).is_some()
+        if self.lean.way(call).is_some_and(|way| way.route.get().is_none())
             && let Some(route) = self.route(context.request(), components, config)
         {
             config.interceptor_state().store_put(Taken(Arc::new(route)));
@@ -67,7 +66,8 @@ impl Intercept for Learn {
             && let Some(Taken(route)) = config.load::<Taken>()
             && let Some(way) = config.load::<Metadata>().and_then(|call| self.lean.way(call.name()))
         {
-            way.set(Some(Arc::clone(route)));
+            // Another may have been first.
+            let _ = way.route.set(Arc::clone(route));
         }
         Ok(())
     }
@@ -78,38 +78,30 @@ impl Learn {
     fn route(&self, request: &HttpRequest, components: &RuntimeComponents, config: &ConfigBag) -> Option<Route> {
         let headers = request.headers();
         let scope = Scope::of(headers)?;
-        let clock = components.time_source()?;
-        let skew = Skew::between(clock.now(), time(headers.get("x-amz-date")?)?);
+        let clock = Clock::new(components.time_source()?);
+        clock.set(seconds(headers.get("x-amz-date")?)?);
         let timeouts = config.load::<TimeoutConfig>()?;
         let mut settings = HttpConnectorSettings::builder();
         settings.set_connect_timeout(timeouts.connect_timeout()).set_read_timeout(timeouts.read_timeout());
         let endpoint = config.load::<Endpoint>().filter(|endpoint| endpoint.headers().next().is_none())?;
-        let name = |name: &'static str| headers.get(name).map(|value| (name, value.to_owned()));
+        let named = |name: &'static str| headers.get(name).map(|value| (name, value.to_owned()));
         Some(Route {
-            call: call(config.load::<Metadata>()?.name())?,
             endpoint: endpoint.clone(),
             scope,
-            names: ["user-agent", "x-amz-user-agent"].into_iter().filter_map(name).collect(),
+            names: NAMES.into_iter().filter_map(named).collect(),
             agent: self.agent.clone(),
+            credentials: Arc::clone(&self.credentials),
             connector: components.http_client()?.http_connector(&settings.build(), components),
             clock,
-            skew,
         })
     }
 }
 
-/// What the SDK brings along for a call.
-fn call(name: &str) -> Option<FrozenLayer> {
-    match name {
-        "CopyObject" => CopyObject::new().config(),
-        "ListObjectsV2" => ListObjectsV2::new().config(),
-        _ => None,
-    }
-}
+/// What the SDK tells of itself, and of the Lambda function that it is called by.
+const NAMES: [&str; 3] = ["user-agent", "x-amz-user-agent", "x-amzn-trace-id"];
 
-/// The time of an `x-amz-date`, `20240131T123456Z`.
-fn time(date: &str) -> Option<SystemTime> {
-    let seconds = DateTime::strptime("%Y%m%dT%H%M%SZ", date).ok()?;
-    let seconds = Offset::UTC.to_timestamp(seconds).ok()?.as_second();
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds.try_into().ok()?))
+/// The time of an `x-amz-date`, `20240131T123456Z`: seconds since 1970.
+fn seconds(date: &str) -> Option<i64> {
+    let time = DateTime::strptime("%Y%m%dT%H%M%SZ", date).ok()?;
+    Some(Offset::UTC.to_timestamp(time).ok()?.as_second())
 }

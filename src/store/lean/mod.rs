@@ -1,11 +1,12 @@
 //! The short way of the calls that a run makes for each object and for each page, CopyObject and
 //! ListObjectsV2. For every request the SDK works out anew where it goes and how it is signed, and hands
-//! it through some thirty interceptors, which costs more than all else that is done for an object.
+//! it through some twenty interceptors, which costs more than all else that is done for an object.
 //!
 //! The SDK's own first request of a kind, once it has been answered, teaches its bucket the [`Route`] that
 //! it took. The next ones go there by themselves. The SDK still writes them and reads their answers, and
-//! they leave through the same HTTP client with the same bytes. What is not signed plainly stays with
-//! the SDK: see [`Scope`](route::Scope).
+//! they leave through the same HTTP client with the same bytes, but for two headers that are not signed,
+//! in which the SDK counts its requests and their attempts. What is not signed plainly stays with the SDK:
+//! see [`Scope`](route::Scope).
 
 mod answer;
 mod learn;
@@ -13,18 +14,17 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
+use aws_sdk_s3::config::{FrozenLayer, RuntimePlugin};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::copy_object::builders::CopyObjectFluentBuilder;
-use aws_sdk_s3::operation::copy_object::{CopyObjectError, CopyObjectOutput};
+use aws_sdk_s3::operation::copy_object::{CopyObject, CopyObjectError, CopyObjectOutput};
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
-use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2Error, ListObjectsV2Output};
+use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2, ListObjectsV2Error, ListObjectsV2Output};
 use aws_smithy_runtime_api::client::interceptors::context::Input;
-use aws_smithy_runtime_api::http::Response;
 use bytes::Bytes;
 
-use self::answer::{is_skewed, load, read};
 pub(super) use self::learn::Learn;
 use self::route::Route;
 use super::Bucket;
@@ -34,10 +34,16 @@ use super::wire::{TakenBody, bytes_of};
 use crate::model::{Operation, RequestError};
 
 /// What is known of the short ways to a bucket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lean {
     copies: Way,
     listings: Way,
+}
+
+impl Default for Lean {
+    fn default() -> Self {
+        Self { copies: Way::of(&CopyObject::new()), listings: Way::of(&ListObjectsV2::new()) }
+    }
 }
 
 impl Lean {
@@ -52,44 +58,24 @@ impl Lean {
 }
 
 /// The way of one kind of call.
-#[derive(Debug, Default)]
-struct Way(RwLock<Option<Arc<Route>>>);
-
-impl Way {
-    fn route(&self) -> Option<Arc<Route>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, route: Option<Arc<Route>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = route;
-    }
-
-    /// Sends a request by the route. The body of a success is left unread.
-    async fn send<I, E>(&self, route: &Route, input: I, bucket: &Bucket, headers: &RequestHeaders) -> Sent<E>
-    where
-        I: std::fmt::Debug + Send + Sync + 'static,
-    {
-        let credentials = bucket.credentials.as_ref().ok_or_else(|| SdkError::construction_failure(UNSIGNED))?;
-        let current = credentials.provide().await.map_err(SdkError::construction_failure)?;
-        let answer = route.send(Input::erase(input), headers, &current).await?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        let answer = load(answer).await?;
-        credentials.notice(&current, &answer);
-        if is_skewed(&answer) {
-            // The SDK measures the store's clock: it leads the next one.
-            self.set(None);
-        }
-        Ok(answer)
-    }
+#[derive(Debug)]
+struct Way {
+    /// What the SDK writes its requests and reads its answers with.
+    call: Option<FrozenLayer>,
+    /// Unset while no request of the SDK's has succeeded that others may follow.
+    route: OnceLock<Arc<Route>>,
 }
 
-/// An answer of whatever status, or none.
-type Sent<E> = Result<Response, SdkError<E, Response>>;
+impl Way {
+    fn of(call: &impl RuntimePlugin) -> Self {
+        Self { call: call.config(), route: OnceLock::new() }
+    }
 
-/// Routes are learned from signed requests only.
-const UNSIGNED: &str = "requests for this bucket are not signed";
+    /// The route, with what is needed to write requests for it.
+    fn known(&self) -> Option<(&Route, &FrozenLayer)> {
+        self.route.get().map(Arc::as_ref).zip(self.call.as_ref())
+    }
+}
 
 impl Bucket {
     /// Sends a CopyObject with `headers` beside its own.
@@ -97,17 +83,19 @@ impl Bucket {
         &self,
         request: CopyObjectFluentBuilder,
         headers: &RequestHeaders,
-    ) -> Result<CopyObjectOutput, SdkError<CopyObjectError, Response>> {
-        let way = &self.lean.copies;
-        let Some(route) = way.route() else {
-            return match headers.is_empty() {
+    ) -> Result<CopyObjectOutput, RequestError> {
+        let failed = |error| translate::<CopyObjectError>(Operation::CopyObject, error);
+        let Some((route, call)) = self.lean.copies.known() else {
+            let sent = match headers.is_empty() {
                 true => request.send().await,
                 false => request.customize().interceptor(with_headers(headers.clone())).send().await,
             };
+            return sent.map_err(failed);
         };
-        let input = request.as_input().clone().build().map_err(SdkError::construction_failure)?;
-        let answer = way.send(&route, input, self, headers).await?;
-        read(&route, load(answer).await?)
+        let input =
+            request.as_input().clone().build().map_err(|error| failed(SdkError::construction_failure(error)))?;
+        let answer = route.send(call, Input::erase(input), headers).await.map_err(failed)?;
+        answer.read(call, failed).await
     }
 
     /// Sends a ListObjectsV2. What comes back is the body of an answer that succeeded: the SDK's errors
@@ -115,19 +103,18 @@ impl Bucket {
     pub(super) async fn send_list(&self, request: ListObjectsV2FluentBuilder) -> Result<Bytes, RequestError> {
         let operation = Operation::ListObjectsV2;
         let failed = |error| translate::<ListObjectsV2Error>(operation, error);
-        let way = &self.lean.listings;
-        let Some(route) = way.route() else {
+        let Some((route, call)) = self.lean.listings.known() else {
             let body = TakenBody::default();
             request.customize().interceptor(body.clone()).send().await.map_err(failed)?;
             return body.bytes(operation).await;
         };
-        let input = request.as_input().clone().build();
-        let input = input.map_err(|error| failed(SdkError::construction_failure(error)))?;
-        let mut answer = way.send(&route, input, self, &RequestHeaders::new()).await.map_err(failed)?;
-        if answer.status().is_success() {
-            return bytes_of(operation, answer.take_body()).await;
+        let input =
+            request.as_input().clone().build().map_err(|error| failed(SdkError::construction_failure(error)))?;
+        let answer = route.send(call, Input::erase(input), &RequestHeaders::new()).await.map_err(failed)?;
+        if answer.is_success() {
+            return bytes_of(operation, answer.into_body()).await;
         }
-        read::<ListObjectsV2Output, _>(&route, answer).map_err(failed)?;
-        Err(malformed(operation, "error"))
+        let read: Result<ListObjectsV2Output, _> = answer.read(call, failed).await;
+        Err(read.err().unwrap_or_else(|| malformed(operation, "error")))
     }
 }

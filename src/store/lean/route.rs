@@ -1,5 +1,7 @@
 //! Where the requests of one kind go, and how they get there.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -20,9 +22,13 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::ser_de::{SerializeRequest as _, SharedRequestSerializer};
 use aws_smithy_runtime_api::http::{Headers, Response};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 
 use super::super::attributes::{RequestHeaders, write_headers};
+use super::super::credentials::Renewed;
 use super::super::wire::{Agent, say_empty};
+use super::answer::{Answer, load};
 
 /// What a signature holds for: the region and the service that the endpoint's rules say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,96 +53,108 @@ impl Scope {
 /// Where the requests of one kind go, and how they get there.
 #[derive(Debug)]
 pub(super) struct Route {
-    /// The SDK's own of the call: that which writes requests, that which reads answers.
-    pub(super) call: FrozenLayer,
     /// With the bucket in it.
     pub(super) endpoint: Endpoint,
     pub(super) scope: Scope,
-    /// What the SDK calls itself.
+    /// Headers that each request of the SDK's has.
     pub(super) names: Vec<(&'static str, String)>,
     /// What it is called here.
     pub(super) agent: Agent,
-    pub(super) clock: SharedTimeSource,
-    pub(super) skew: Skew,
+    pub(super) credentials: Arc<Renewed>,
+    pub(super) clock: Clock,
     pub(super) connector: SharedHttpConnector,
 }
 
-/// By how much the store's clock is ahead, or behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Skew {
-    Ahead(Duration),
-    Behind(Duration),
+/// The store's clock: ours, and by how much it is ahead.
+#[derive(Debug)]
+pub(super) struct Clock {
+    ours: SharedTimeSource,
+    /// Seconds; less than 0 where it is behind.
+    ahead: AtomicI64,
 }
 
-impl Skew {
-    /// From the time that a request says when it was signed.
-    pub(super) fn between(now: SystemTime, signed: SystemTime) -> Self {
-        match signed.duration_since(now) {
-            Ok(ahead) => Self::Ahead(ahead),
-            Err(behind) => Self::Behind(behind.duration()),
-        }
+impl Clock {
+    pub(super) fn new(ours: SharedTimeSource) -> Self {
+        Self { ours, ahead: AtomicI64::new(0) }
     }
 
-    fn apply(self, now: SystemTime) -> SystemTime {
-        match self {
-            Self::Ahead(by) => now.checked_add(by),
-            Self::Behind(by) => now.checked_sub(by),
+    /// It shows so many seconds since 1970 now.
+    pub(super) fn set(&self, seconds: i64) {
+        let ours = DateTime::from(self.ours.now()).secs();
+        self.ahead.store(seconds.saturating_sub(ours), Relaxed);
+    }
+
+    fn now(&self) -> SystemTime {
+        let (ours, ahead) = (self.ours.now(), self.ahead.load(Relaxed));
+        let by = Duration::from_secs(ahead.unsigned_abs());
+        let now = if ahead < 0 { ours.checked_sub(by) } else { ours.checked_add(by) };
+        now.unwrap_or(ours)
+    }
+
+    /// Takes over what an answer says, as the SDK does. One of a cache (RFC 9111: it has an age) is old.
+    fn notice(&self, headers: &Headers) {
+        let date = headers.get("date").filter(|_| headers.get("age").is_none());
+        if let Some(time) = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok()) {
+            self.set(time.secs());
         }
-        .unwrap_or(now)
     }
 }
 
 /// The SHA-256 of no bytes.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// The statuses after which the SDK does not use a connection again: its server may be ill.
-/// *Source:* the SDK's `TransientErrorClassifier`.
-const ILL: [u16; 4] = [500, 502, 503, 504];
-
 impl Route {
     /// Sends a request that has no body.
     pub(super) async fn send<E>(
         &self,
+        call: &FrozenLayer,
         input: Input,
         headers: &RequestHeaders,
-        credentials: &Credentials,
-    ) -> Result<Response, SdkError<E, Response>> {
-        let mut request = self.write(input).map_err(SdkError::construction_failure)?;
+    ) -> Result<Answer, SdkError<E, Response>> {
+        let writer = call.load::<SharedRequestSerializer>().ok_or("the SDK does not write this call");
+        let written =
+            writer.map_err(BoxError::from).and_then(|writer| writer.serialize_input(input, &mut ConfigBag::base()));
+        let mut request = written.map_err(SdkError::construction_failure)?;
         let refused = |error| SdkError::dispatch_failure(ConnectorError::other(error, None));
-        write_headers(headers, request.headers_mut()).map_err(refused)?;
-        let time = self.skew.apply(self.clock.now());
-        self.sign(&mut request, credentials, time).map_err(refused)?;
-        self.agent.write_to(request.headers_mut()).map_err(refused)?;
-        say_empty(&mut request);
+        let credentials = self.credentials.provide().await.map_err(|error| refused(error.into()))?;
+        self.complete(&mut request, headers, &credentials).map_err(refused)?;
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
-        let answer = self.connector.call(request).await.map_err(SdkError::dispatch_failure)?;
-        if ILL.contains(&answer.status().as_u16())
-            && let Some(connection) = connection.get()
-        {
-            connection.poison();
+        let mut response = self.connector.call(request).await.map_err(SdkError::dispatch_failure)?;
+        if !response.status().is_success() {
+            response = load(response, &connection).await?;
+            self.credentials.notice(&credentials, &response);
+            self.clock.notice(response.headers());
         }
-        Ok(answer)
+        Ok(Answer::new(response, connection))
     }
 
-    fn write(&self, input: Input) -> Result<HttpRequest, BoxError> {
-        let writer = self.call.load::<SharedRequestSerializer>().ok_or("the SDK does not write this call")?;
-        let mut request = writer.serialize_input(input, &mut ConfigBag::base())?;
+    /// All that is in a request beside what its call is about.
+    fn complete(
+        &self,
+        request: &mut HttpRequest,
+        headers: &RequestHeaders,
+        credentials: &Credentials,
+    ) -> Result<(), BoxError> {
         request.uri_mut().set_endpoint(self.endpoint.url())?;
         for (name, value) in &self.names {
             request.headers_mut().try_insert(*name, value.clone())?;
         }
-        Ok(request)
+        write_headers(headers, request.headers_mut())?;
+        self.sign(request, credentials)?;
+        self.agent.write_to(request.headers_mut())?;
+        say_empty(request);
+        Ok(())
     }
 
-    fn sign(&self, request: &mut HttpRequest, credentials: &Credentials, time: SystemTime) -> Result<(), BoxError> {
+    fn sign(&self, request: &mut HttpRequest, credentials: &Credentials) -> Result<(), BoxError> {
         let mut settings = SigningSettings::default();
         // What the SDK sets for S3, whose keys may hold anything.
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         let identity = Identity::from(credentials.clone());
-        let params = v4::SigningParams::builder().identity(&identity).settings(settings).time(time);
+        let params = v4::SigningParams::builder().identity(&identity).settings(settings).time(self.clock.now());
         let params = SigningParams::V4(params.region(&self.scope.region).name(&self.scope.service).build()?);
         let body = SignableBody::Precomputed(EMPTY.to_owned());
         let signable = SignableRequest::new(request.method(), request.uri(), request.headers().iter(), body)?;

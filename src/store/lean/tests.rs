@@ -1,6 +1,8 @@
-//! What goes over the wire the short way is what the SDK would send, to the byte.
+//! What goes over the wire the short way is what the SDK would send, to the byte; left out are the two
+//! headers in which it counts its requests and their attempts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::config::{IdentityCache, SharedHttpClient};
 use aws_smithy_async::rt::sleep::default_async_sleep;
 use aws_smithy_async::time::{SharedTimeSource, StaticTimeSource};
+use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::http::{Headers as HttpHeaders, Response, StatusCode};
@@ -32,17 +35,24 @@ const NOW: u64 = 1_795_264_496;
 struct Sent {
     method: String,
     uri: String,
-    headers: BTreeMap<String, String>,
+    /// Sorted.
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    timeouts: [Option<Duration>; 2],
 }
 
 impl Sent {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.0 == name).map(|header| header.1.as_str())
+    }
+
     /// The SDK gives each of its requests a number.
     fn is_sdks(&self) -> bool {
-        self.headers.contains_key("amz-sdk-invocation-id")
+        self.header("amz-sdk-invocation-id").is_some()
     }
 
     fn without_numbers(mut self) -> Self {
-        self.headers.retain(|name, _| !name.starts_with("amz-sdk-"));
+        self.headers.retain(|(name, _)| !["amz-sdk-invocation-id", "amz-sdk-request"].contains(&name.as_str()));
         self
     }
 }
@@ -56,9 +66,20 @@ struct Wire {
     sent: Arc<Mutex<Vec<Sent>>>,
     /// What is answered in place of a success, from the front.
     next: Arc<Mutex<Vec<Canned>>>,
+    /// Requests that are signed at another time are refused, as a store does whose clock shows this.
+    time: Arc<Mutex<Option<(&'static str, &'static str)>>>,
+    /// Connections that are not to be used again.
+    poisoned: Arc<AtomicU32>,
+    timeouts: [Option<Duration>; 2],
 }
 
 const COPIED: &str = "<?xml version=\"1.0\"?>\n<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>";
+/// A key of 1,024 bytes.
+const LONGEST: &str = match str::from_utf8(&[b'+'; 1024]) {
+    Ok(key) => key,
+    Err(_) => "",
+};
+const SKEWED: &str = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
 const LISTED: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
 const SESSION: &str = "<CreateSessionResult><Credentials><SessionToken>t</SessionToken><SecretAccessKey>s\
     </SecretAccessKey><AccessKeyId>a</AccessKeyId><Expiration>2036-11-21T12:34:56Z</Expiration></Credentials>\
@@ -66,15 +87,38 @@ const SESSION: &str = "<CreateSessionResult><Credentials><SessionToken>t</Sessio
 
 impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let sent = Sent { method: request.method().to_owned(), uri: request.uri().to_owned(), headers };
+        let request = request.try_into_http1x().unwrap();
+        let poisoned = Arc::clone(&self.poisoned);
+        let poison = move || {
+            poisoned.fetch_add(1, SeqCst);
+        };
+        let connection = ConnectionMetadata::builder().proxied(false).poison_fn(poison).build();
+        let capture = request.extensions().get::<CaptureSmithyConnection>().unwrap();
+        capture.set_connection_retriever(move || Some(connection.clone()));
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let headers = request.headers().iter();
+        let mut headers: Vec<_> =
+            headers.map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect();
+        headers.sort();
+        let sent = Sent {
+            method: request.method().to_string(),
+            uri: request.uri().to_string(),
+            headers,
+            body: request.body().bytes().unwrap().to_vec(),
+            timeouts: self.timeouts,
+        };
         let body = match (sent.uri.contains("?session"), sent.method.as_str()) {
             (true, _) => SESSION,
             (false, "PUT") => COPIED,
             _ => LISTED,
         };
         let mut next = self.next.lock().unwrap();
-        let canned = if next.is_empty() { (200, Vec::new(), body.to_owned()) } else { next.remove(0) };
+        let refusal = self.time.lock().unwrap().filter(|(time, _)| sent.header("x-amz-date") != Some(time));
+        let canned = match refusal {
+            Some((_, date)) => (403, vec![("date", date.to_owned())], SKEWED.to_owned()),
+            None if next.is_empty() => (200, Vec::new(), body.to_owned()),
+            None => next.remove(0),
+        };
         let mut answer = Response::new(StatusCode::try_from(canned.0).unwrap(), SdkBody::from(canned.2));
         canned.1.into_iter().for_each(|(name, value)| drop(answer.headers_mut().insert(name, value)));
         if !sent.uri.contains("?session") {
@@ -86,8 +130,11 @@ impl HttpConnector for Wire {
 
 impl Wire {
     fn client(&self) -> SharedHttpClient {
-        let connector = SharedHttpConnector::new(self.clone());
-        http_client_fn(move |_, _| connector.clone())
+        let wire = self.clone();
+        http_client_fn(move |settings, _| {
+            let timeouts = [settings.connect_timeout(), settings.read_timeout()];
+            SharedHttpConnector::new(Wire { timeouts, ..wire.clone() })
+        })
     }
 
     fn answers(&self, canned: Canned) {
@@ -202,6 +249,8 @@ fn places() -> Vec<Place> {
         Place::of("a.bucket.with.dots"),
         Place::of("arn:aws:s3:us-west-2:123456789012:accesspoint/point"),
         Place { fips: true, ..Place::of("arn:aws:s3:eu-west-1:123456789012:accesspoint/point") },
+        Place { dual_stack: true, ..Place::of("arn:aws:s3:eu-west-1:123456789012:accesspoint/point") },
+        Place::of("arn:aws:s3-object-lambda:eu-west-1:123456789012:accesspoint/lambda"),
         Place::at("http://127.0.0.1:9000", Addressing::Auto),
         Place::at("http://127.0.0.1:9000/", Addressing::Path),
         Place::at("https://store.example:443/base/", Addressing::Path),
@@ -218,8 +267,10 @@ fn copies() -> Vec<Copy> {
         content_type: text("text/plain; charset=utf-8"),
         cache_control: text("no-cache,  no-store"),
         expires: text("-1"),
-        metadata: HashMap::from([pair("a", "1"), pair("b", "two  words ")]),
-        ..Headers::default()
+        content_disposition: text("attachment; filename=\"é.txt\""),
+        content_encoding: text("gzip"),
+        content_language: text("de, fr"),
+        metadata: HashMap::from([pair("a", "1"), pair("b", "two  words "), pair("c", "日本")]),
     };
     let all = Attributes {
         headers: Some(headers),
@@ -253,15 +304,8 @@ fn copies() -> Vec<Copy> {
     let keys =
         ["a b+c%20&é?#x", "//./../x", ".", "a//b/", "*'()!~$,:;=@", "\u{1}\u{7f}", "x-id=y&z", "日本/𝄞", "\\\"<>^`{|}"];
     copies.extend(keys.map(|key| Copy { from: Object::new(key, 1), to: key, ..Copy::default() }));
+    copies.extend(["\0", LONGEST].map(|key| Copy { from: Object::new(key, 1), to: key, ..Copy::default() }));
     copies
-}
-
-/// What the SDK sends, and what goes the short way after it.
-fn twice(wire: &Wire) -> [Sent; 2] {
-    let sent = wire.sent();
-    let [first, second] = sent.as_slice() else { panic!("{sent:?}") };
-    assert!(first.is_sdks());
-    [first.clone().without_numbers(), second.clone()]
 }
 
 #[tokio::test]
@@ -282,15 +326,22 @@ async fn a_copy_goes_as_the_sdk_sends_it_whatever_it_carries() {
     }
 }
 
+/// The first request of a bucket is the SDK's; a bucket that another request has taught sends the same.
 async fn assert_same(place: &Place, copy: &Copy) {
-    let wire = Wire::default();
-    let (bucket, source) = (place.open(&wire), copy.source.open(&wire));
-    let by_sdk = copy.send(&source, &bucket).await.unwrap();
-    assert_eq!(copy.send(&source, &bucket).await.unwrap(), by_sdk);
-    let [sdk, lean] = twice(&wire);
-    assert!(!lean.is_sdks(), "{place:?}");
-    assert_eq!(lean, sdk, "{place:?} {copy:?}");
-    assert!(lean.headers["user-agent"].contains(" job/abc "), "{lean:?}");
+    let (wire, taught) = (Wire::default(), Wire::default());
+    let by_sdk = copy.send(&copy.source.open(&wire), &place.open(&wire)).await.unwrap();
+    let bucket = place.open(&taught);
+    Copy::default().send(&Place::default().open(&taught), &bucket).await.unwrap();
+    assert_eq!(copy.send(&copy.source.open(&taught), &bucket).await.unwrap(), by_sdk);
+    assert_last_is_same(&wire, &taught, &format!("{place:?} {copy:?}"));
+}
+
+fn assert_last_is_same(wire: &Wire, taught: &Wire, what: &str) {
+    let (sdk, lean) = (wire.sent().pop().unwrap(), taught.sent().pop().unwrap());
+    assert!(sdk.is_sdks() && !lean.is_sdks(), "{what}");
+    assert_eq!(lean, sdk.without_numbers(), "{what}");
+    assert!(lean.header("user-agent").unwrap().contains(" job/abc "), "{lean:?}");
+    assert!(lean.timeouts[0].is_some(), "{lean:?}");
 }
 
 #[tokio::test]
@@ -303,15 +354,29 @@ async fn a_listing_goes_as_the_sdk_sends_it() {
     for place in places() {
         for page in &pages {
             for asks in [false, true] {
-                let wire = Wire::default();
-                let bucket = place.open(&wire);
-                let bucket = if asks { bucket.asking_restores() } else { bucket };
-                assert_eq!(bucket.list(page).await.unwrap(), bucket.list(page).await.unwrap());
-                let [sdk, lean] = twice(&wire);
-                assert!(!lean.is_sdks(), "{place:?}");
-                assert_eq!(lean, sdk, "{place:?} {page:?}");
+                let (wire, taught) = (Wire::default(), Wire::default());
+                let buckets = [&wire, &taught].map(|wire| place.open(wire));
+                let [fresh, bucket] = buckets.map(|bucket| if asks { bucket.asking_restores() } else { bucket });
+                bucket.list(&PageRequest { prefix: "other/", ..PageRequest::default() }).await.unwrap();
+                assert_eq!(fresh.list(page).await.unwrap(), bucket.list(page).await.unwrap());
+                assert_last_is_same(&wire, &taught, &format!("{place:?} {page:?}"));
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_those_of_the_moment() {
+    let (wire, taught) = (Wire::default(), Wire::default());
+    let bucket = Place::default().open(&taught);
+    Copy::default().send(&bucket, &bucket).await.unwrap();
+    for token in [Some("one"), Some("two"), None] {
+        let fresh = Place { token, ..Place::default() }.open(&wire);
+        let current = Credentials::new("AKIDEXAMPLE", "secret/key+", token.map(str::to_owned), None, "a test");
+        bucket.credentials.as_ref().unwrap().hold(current);
+        Copy::default().send(&fresh, &fresh).await.unwrap();
+        Copy::default().send(&bucket, &bucket).await.unwrap();
+        assert_last_is_same(&wire, &taught, &format!("{token:?}"));
     }
 }
 
@@ -363,6 +428,9 @@ fn answers() -> Vec<Canned> {
     let ids = || vec![("x-amz-request-id", "R".to_owned()), ("x-amz-id-2", "I".to_owned())];
     let mut answers = vec![
         (503, [ids(), vec![("retry-after", "7".to_owned())]].concat(), error("SlowDown")),
+        (503, ids(), String::new()),
+        (400, ids(), error("RequestTimeout")),
+        (500, ids(), error("InternalError")),
         (404, ids(), error("NoSuchKey")),
         (403, ids(), error("AccessDenied")),
         (403, ids(), String::new()),
@@ -385,7 +453,7 @@ fn answers() -> Vec<Canned> {
 async fn what_goes_wrong_is_told_as_the_sdk_tells_it() {
     for canned in answers() {
         let sum = format!("{} {}", canned.0, canned.2.get(..40).unwrap_or(&canned.2));
-        let mut told = Vec::new();
+        let (mut told, mut illness) = (Vec::new(), Vec::new());
         for taught in [false, true] {
             let wire = Wire::default();
             let bucket = Place { token: Some("t"), ..Place::default() }.open(&wire);
@@ -395,6 +463,7 @@ async fn what_goes_wrong_is_told_as_the_sdk_tells_it() {
             }
             wire.answers(canned.clone());
             let copied = Copy::default().send(&bucket, &bucket).await.map(|_| ());
+            let poisoned = wire.poisoned.swap(0, SeqCst);
             let (sdks, ready) = (wire.sent().pop().unwrap().is_sdks(), bucket.credentials.as_ref().unwrap().is_ready());
             assert_eq!(sdks, !taught, "{sum}");
             wire.next.lock().unwrap().clear();
@@ -403,33 +472,41 @@ async fn what_goes_wrong_is_told_as_the_sdk_tells_it() {
                 other.list(&PageRequest::default()).await.unwrap();
             }
             wire.answers(canned.clone());
-            told.push((copied, other.list(&PageRequest::default()).await.map(|_| ()), ready));
+            let listed = other.list(&PageRequest::default()).await.map(|_| ());
+            told.push((copied, listed, ready));
+            assert!(poisoned <= 1, "{sum}");
+            illness.push(poisoned == 1);
         }
         assert_eq!(told[0], told[1], "{sum}");
         assert!(told[0].0.is_err(), "{sum}");
+        assert_eq!(illness[0], illness[1], "whether the connection is used again: {sum}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_clock_of_the_store_counts() {
     let wire = Wire::default();
-    let bucket = Place { attempts: 4, ..Place::default() }.open(&wire);
-    // An hour ahead.
-    let date = || vec![("date", "Sat, 21 Nov 2026 13:34:56 GMT".to_owned())];
-    let skewed = || (403, date(), "<Error><Code>RequestTimeTooSkewed</Code></Error>".to_owned());
-    wire.answers(skewed());
-    Copy::default().send(&bucket, &bucket).await.unwrap();
-    Copy::default().send(&bucket, &bucket).await.unwrap();
-    let dates = |sent: &[Sent]| -> Vec<_> {
-        sent.iter().map(|sent| (sent.headers["x-amz-date"].clone(), sent.is_sdks())).collect()
-    };
-    let (now, ahead) = ("20261121T123456Z".to_owned(), "20261121T133456Z".to_owned());
-    assert_eq!(dates(&wire.sent()), [(now, true), (ahead.clone(), true), (ahead.clone(), false)]);
-    // It is turned on: the SDK leads again.
-    wire.answers(skewed());
-    Copy::default().send(&bucket, &bucket).await.unwrap();
-    Copy::default().send(&bucket, &bucket).await.unwrap();
-    assert_eq!(dates(&wire.sent()), [(ahead.clone(), false), (ahead.clone(), true), (ahead, false)]);
+    let bucket = Place { attempts: 2, ..Place::default() }.open(&wire);
+    let times = [
+        ("20261121T133456Z", "Sat, 21 Nov 2026 13:34:56 GMT"),
+        // It is turned back, and on.
+        ("20261121T103456Z", "Sat, 21 Nov 2026 10:34:56 GMT"),
+        ("20261122T123456Z", "Sun, 22 Nov 2026 12:34:56 GMT"),
+    ];
+    let mut before = "20261121T123456Z";
+    for (round, time) in times.into_iter().enumerate() {
+        *wire.time.lock().unwrap() = Some(time);
+        for _ in 0..2 {
+            Copy::default().send(&bucket, &bucket).await.unwrap();
+        }
+        let sent = wire.sent();
+        let dates: Vec<_> = sent.iter().map(|sent| sent.header("x-amz-date").unwrap()).collect();
+        assert_eq!(dates, [before, time.0, time.0]);
+        // Two were needed until one of the SDK's had an answer.
+        let sdks: Vec<_> = sent.iter().map(Sent::is_sdks).collect();
+        assert_eq!(sdks, [round == 0, round == 0, false]);
+        before = time.0;
+    }
 }
 
 #[tokio::test]
