@@ -201,9 +201,7 @@ impl<O: Op> Dispatcher<O> {
                 Some(heard) = self.feed.next(room) => self.on_heard(heard),
             }
         }
-        while let Ok(told) = self.steps.1.try_recv() {
-            self.on_step(told);
-        }
+        self.on_steps();
         self.keep_for_later();
         self.keep(|this| this.flush(None));
         self.feed.end().await;
@@ -304,10 +302,17 @@ impl<O: Op> Dispatcher<O> {
         Ok(())
     }
 
+    /// Takes in an item that came to its end, and those that did since.
     fn on_ended(&mut self, ended: Result<Ended, JoinError>) {
-        match ended {
-            Ok((ticket, item, outcome)) => self.on_outcome(ticket, &item, outcome),
-            Err(error) => self.fail(Error::Internal(format!("an object's task ended badly: {error}"))),
+        let mut next = Some(ended);
+        while let Some(ended) = next {
+            // What it told before.
+            self.on_steps();
+            match ended {
+                Ok((ticket, item, outcome)) => self.on_outcome(ticket, &item, outcome),
+                Err(error) => self.fail(Error::Internal(format!("an object's task ended badly: {error}"))),
+            }
+            next = self.open.try_join_next();
         }
     }
 
@@ -356,6 +361,12 @@ impl<O: Op> Dispatcher<O> {
         }
         self.keep(|this| this.journal.finish(ticket, item, outcome));
         self.look_at_cost();
+    }
+
+    fn on_steps(&mut self) {
+        while let Ok(told) = self.steps.1.try_recv() {
+            self.on_step(told);
+        }
     }
 
     fn on_step(&mut self, told: Told) {
