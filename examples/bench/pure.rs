@@ -97,7 +97,9 @@ fn record<'a>(objects: impl Iterator<Item = &'a Object>) -> Outcome<()> {
     let planned = journal.plan(vec![Range::whole(0)])?;
     let range = *planned.first().ok_or("one range has no index")?;
     for (number, object) in objects.enumerate() {
-        let item = Arc::new(Item::listed(0, object.clone()));
+        // In order, however often the objects come again.
+        let key = format!("{number:09}/{}", object.key);
+        let item = Arc::new(Item::listed(0, Object { key, ..object.clone() }));
         let ticket = journal.emit(range, &item)?;
         journal.finish(ticket, &item, Became::Done(Done { bytes: object.size, ..Done::default() }))?;
         if number % OBJECTS == 0 {

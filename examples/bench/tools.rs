@@ -248,6 +248,7 @@ fn s3sync(command: &mut Command, workload: Workload, place: &Place<'_>) {
     command.args([url(SOURCE), url(DEST)]);
 }
 
+/// With 256 at once, a tenth faster on small objects than with the 10 of its own, for the same CPU.
 fn aws(command: &mut Command, workload: Workload, place: &Place<'_>) {
     command.args(["--endpoint-url", place.source, "s3"]);
     match workload {
