@@ -1,18 +1,27 @@
 //! One run of one tool, and what it took.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use wait4::Wait4 as _;
+use wait4::{ResUse, Wait4 as _};
 
 use crate::Outcome;
 use crate::serve::Serving;
 use crate::tools::{Place, Tool};
 use crate::workload::Workload;
+
+/// A run that takes longer is killed: several times what the slowest tool needs.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// As much of the end of what a tool printed is read, in bytes: what this program holds in memory is the
+/// least that the kernel can say of the tools it starts.
+const END: u64 = 64 << 10;
 
 /// What a run took. Memory is the largest that was resident at once; the kernel counts that of the program
 /// that started it as the least, here a few MiB.
@@ -48,19 +57,20 @@ impl Run {
 struct Ended {
     /// As `exit code 1`; absent where that is 0.
     code: Option<String>,
-    /// What was copied, or listed.
-    objects: u64,
-    bytes: u64,
-    /// The last line that it wrote to standard error.
+    /// What was copied or listed as it should be.
+    right: u64,
+    /// All that was copied or listed.
+    all: u64,
+    /// The last line that it printed.
     last_words: String,
 }
 
-/// Why a run does not count as done, where it should have left `objects` of `bytes` in all.
-fn failure(ended: &Ended, objects: u64, bytes: u64) -> Option<String> {
-    let found = if ended.objects != objects {
-        Some(format!("{} of {objects} objects", ended.objects))
-    } else if ended.bytes != bytes {
-        Some(format!("{} of {bytes} bytes", ended.bytes))
+/// Why a run does not count as done, where it should have copied or listed `count` objects.
+fn failure(ended: &Ended, count: u64) -> Option<String> {
+    let found = if ended.right != count {
+        Some(format!("{} of {count} objects", ended.right))
+    } else if ended.all != count {
+        Some(format!("{} objects in place of {count}", ended.all))
     } else {
         None
     };
@@ -77,44 +87,58 @@ pub(crate) fn run(tool: &Tool, workload: Workload, count: u64, serving: &mut Ser
     let place = Place { source: &serving.source, dest: &serving.dest, home: home.path() };
     let mut command = tool.command(workload, &place)?;
     command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&err)?);
-    let before = serving.seen()?;
+    let before = serving.seen(&out)?;
     let started = Instant::now();
-    let ended = command.spawn()?.wait4()?;
+    let mut child =
+        command.spawn().map_err(|error| format!("{} does not run: {error}", command.get_program().display()))?;
+    let (ended, late) = wait(&mut child, DEADLINE)?;
     let wall = started.elapsed();
-    let after = serving.seen()?;
-    let wanted = if workload.copies() { (count, workload.bytes(count)) } else { (count, 0) };
-    let (objects, bytes) = match workload {
-        Workload::Start => (0, 0),
-        Workload::List => (lines(&out)?, 0),
-        _ => (after.objects, after.bytes),
+    let after = serving.seen(&out)?;
+    let code = if late {
+        Some(format!("killed after {} minutes", DEADLINE.as_secs() / 60))
+    } else {
+        (!ended.status.success()).then(|| ended.status.to_string().replace("exit status: ", "exit code "))
     };
-    let code = (!ended.status.success()).then(|| ended.status.to_string().replace("exit status: ", "exit code "));
-    let ended_as = Ended { code, objects, bytes, last_words: last_line(&err)? };
+    // Some tell on standard output why they fail; that of a listing is keys.
+    let mut last_words = last_line(&err)?;
+    if last_words.is_empty() && workload != Workload::List {
+        last_words = last_line(&out)?;
+    }
+    let last_words = last_words.replace(&*home.path().to_string_lossy(), "~");
     Ok(Run {
         wall,
         cpu: ended.rusage.utime + ended.rusage.stime,
         peak_bytes: ended.rusage.maxrss,
         requests: after.requests - before.requests,
-        failed: failure(&ended_as, wanted.0, wanted.1),
+        failed: failure(&Ended { code, right: after.right, all: after.all, last_words }, count),
     })
 }
 
-fn lines(path: &Path) -> Outcome<u64> {
-    let mut reader = BufReader::new(File::open(path)?);
-    let mut buffer = vec![0; 1 << 16];
-    let mut found = 0;
-    loop {
-        let read = reader.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(found);
+/// Waits for the end of a child, or ends it; tells which.
+fn wait(child: &mut Child, deadline: Duration) -> Outcome<(ResUse, bool)> {
+    let id = child.id().to_string();
+    let (ended, until_ended) = channel::<()>();
+    let watch = thread::spawn(move || {
+        let late = until_ended.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout);
+        if late {
+            // It cannot be asked here: the one who waits for it has it.
+            let _ = Command::new("kill").args(["-KILL", &id]).status();
         }
-        found += buffer.iter().take(read).filter(|byte| **byte == b'\n').count() as u64;
-    }
+        late
+    });
+    let used = child.wait4()?;
+    drop(ended);
+    Ok((used, watch.join().unwrap_or_default()))
 }
 
 /// The last line of a file that is not empty, cut where it is long.
 fn last_line(path: &Path) -> Outcome<String> {
-    let text = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
+    let mut end = Vec::new();
+    file.take(END).read_to_end(&mut end)?;
+    let text = String::from_utf8_lossy(&end);
     let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     Ok(last.chars().take(160).collect())
 }
@@ -123,28 +147,46 @@ fn last_line(path: &Path) -> Outcome<String> {
 mod tests {
     use super::*;
 
-    fn ended(code: Option<&str>, objects: u64, bytes: u64) -> Ended {
-        Ended { code: code.map(str::to_owned), objects, bytes, last_words: String::new() }
+    fn ended(code: Option<&str>, right: u64, all: u64) -> Ended {
+        Ended { code: code.map(str::to_owned), right, all, last_words: String::new() }
     }
 
     #[test]
     fn what_ends_well_with_everything_there_is_done() {
-        assert_eq!(failure(&ended(None, 10, 160), 10, 160), None);
+        assert_eq!(failure(&ended(None, 10, 10), 10), None);
     }
 
     #[test]
     fn what_copies_less_has_failed_whatever_it_says() {
-        assert_eq!(failure(&ended(None, 9, 144), 10, 160).as_deref(), Some("9 of 10 objects"));
-        assert_eq!(failure(&ended(None, 10, 150), 10, 160).as_deref(), Some("150 of 160 bytes"));
+        assert_eq!(failure(&ended(None, 9, 10), 10).as_deref(), Some("9 of 10 objects"));
+        assert_eq!(failure(&ended(None, 10, 11), 10).as_deref(), Some("11 objects in place of 10"));
     }
 
     #[test]
     fn an_exit_code_is_a_failure_even_where_all_is_there() {
-        let with_words = Ended { last_words: "no more".to_owned(), ..ended(Some("exit code 3"), 10, 160) };
-        assert_eq!(failure(&with_words, 10, 160).as_deref(), Some("exit code 3 (no more)"));
-        assert_eq!(
-            failure(&ended(Some("exit code 1"), 0, 0), 10, 160).as_deref(),
-            Some("exit code 1, 0 of 10 objects")
-        );
+        let with_words = Ended { last_words: "no more".to_owned(), ..ended(Some("exit code 3"), 10, 10) };
+        assert_eq!(failure(&with_words, 10).as_deref(), Some("exit code 3 (no more)"));
+        assert_eq!(failure(&ended(Some("exit code 1"), 0, 0), 10).as_deref(), Some("exit code 1, 0 of 10 objects"));
+    }
+
+    #[test]
+    fn what_does_not_end_is_ended() -> Outcome<()> {
+        let mut endless = Command::new("sleep").arg("60").spawn()?;
+        let (ended, late) = wait(&mut endless, Duration::from_millis(10))?;
+        assert!(late && !ended.status.success(), "{ended:?}");
+        let mut short = Command::new("true").spawn()?;
+        let (ended, late) = wait(&mut short, Duration::from_secs(60))?;
+        assert!(!late && ended.status.success(), "{ended:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_line_is_found_at_the_end_of_a_long_file() -> Outcome<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(&file, "a line\n".repeat(20_000) + "the last\n\n")?;
+        assert_eq!(last_line(file.path())?, "the last");
+        std::fs::write(&file, "")?;
+        assert_eq!(last_line(file.path())?, "");
+        Ok(())
     }
 }

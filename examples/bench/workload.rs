@@ -1,9 +1,10 @@
 //! What is measured, and the servers that it is measured on.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use s3bulk_test_server::{Config, Fault, Object, Operation, Rule, Server, Shape, When};
 
 use crate::Outcome;
@@ -27,7 +28,7 @@ const KEEP_BODIES: u64 = 1 << 20;
 const SEED: u64 = 1;
 
 /// One thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Workload {
     /// Small objects within one endpoint.
     SmallServer,
@@ -44,27 +45,6 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 6] = [
-        Workload::SmallServer,
-        Workload::SmallClient,
-        Workload::Large,
-        Workload::List,
-        Workload::Limited,
-        Workload::Start,
-    ];
-
-    /// How it is typed.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Workload::SmallServer => "small-server",
-            Workload::SmallClient => "small-client",
-            Workload::Large => "large",
-            Workload::List => "list",
-            Workload::Limited => "limited",
-            Workload::Start => "start",
-        }
-    }
-
     /// How many objects there are; `typed` in place of what it has by itself.
     pub(crate) fn count(self, typed: Option<u64>) -> u64 {
         match self {
@@ -78,7 +58,7 @@ impl Workload {
 
     /// What is done, for people.
     pub(crate) fn title(self, count: u64) -> String {
-        let count = crate::table::grouped(count);
+        let count = crate::table::grouped(&count.to_string(), ',');
         match self {
             Workload::SmallServer => {
                 format!("{count} objects of 16 bytes within one endpoint, 20 ms before each answer")
@@ -93,19 +73,9 @@ impl Workload {
         }
     }
 
-    /// Whether it writes to the destination.
-    pub(crate) fn copies(self) -> bool {
-        !matches!(self, Workload::List | Workload::Start)
-    }
-
     /// Whether source and destination are two endpoints.
     pub(crate) fn has_two_ends(self) -> bool {
         matches!(self, Workload::SmallClient | Workload::Large)
-    }
-
-    /// The bytes that a whole copy has.
-    pub(crate) fn bytes(self, count: u64) -> u64 {
-        self.object().size() * count
     }
 
     fn object(self) -> Object {
@@ -140,15 +110,6 @@ impl Workload {
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Workload {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Workload, String> {
-        let found = Workload::ALL.into_iter().find(|workload| workload.as_str() == name);
-        found.ok_or_else(|| format!("no workload is named {name:?}"))
+        f.write_str(self.to_possible_value().as_ref().map_or("", PossibleValue::get_name))
     }
 }
