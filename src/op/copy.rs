@@ -345,10 +345,11 @@ impl Copy {
         let mut in_parts = item.upload.is_some() || self.goes_in_parts(plan.way, item.object.size);
         let mut seen = std::borrow::Cow::Borrowed(item);
         for _ in 0..=RESTARTS {
+            // What is rare, or larger, is on the heap, so that the usual way stays small.
             let copied = match (in_parts, plan.way) {
-                (true, _) => self.in_parts(plan, &seen, steps).await?,
+                (true, _) => Box::pin(self.in_parts(plan, &seen, steps)).await?,
                 (false, Way::Server) => Some(self.server_side(plan, &seen).await?),
-                (false, Way::Client) => self.through_client(plan, &seen).await?,
+                (false, Way::Client) => Box::pin(self.through_client(plan, &seen)).await?,
             };
             if let Some(copied) = copied {
                 return Ok(copied);

@@ -137,8 +137,11 @@ impl Copy {
     /// Source and destination; `None` where the destination is not there or may not be read.
     async fn both_heads(&self, plan: &Plan<'_>, item: &Item) -> Result<Option<(Head, Head)>, RequestError> {
         let version = item.object.version_id.as_deref();
-        let (source, dest) =
-            tokio::join!(plan.source.head(&item.object.key, version), self.dest.head(&plan.dest_key, None));
+        // On the heap: few objects take this way, and all would have to hold room for it.
+        let (source, dest) = tokio::join!(
+            Box::pin(plan.source.head(&item.object.key, version)),
+            Box::pin(self.dest.head(&plan.dest_key, None))
+        );
         match dest {
             Err(error) if matches!(error.class, Class::Missing | Class::Denied) => Ok(None),
             dest => Ok(Some((source?, dest?))),

@@ -252,7 +252,8 @@ impl Pacer {
             attempts += 1;
             let sent = self.stats.sent(operation);
             let sent_at = self.gates.now();
-            let answer = self.in_time(stop, ask, cut, request()).await;
+            // Kilobytes, which would be moved again and again with all that it is nested in.
+            let answer = self.in_time(stop, ask, cut, Box::pin(request())).await;
             drop(sent);
             self.permits.ended(permit, work(ask, answer.is_ok()));
             self.gates.answered(&gate, ask.spot, operation.into(), sent_at, asks(operation, answer.as_ref().err()));
@@ -299,12 +300,11 @@ impl Pacer {
         stop: &CancellationToken,
         ask: Ask<'_>,
         cut: u32,
-        request: impl Future<Output = Result<T, RequestError>>,
+        mut request: impl Future<Output = Result<T, RequestError>> + Unpin,
     ) -> Result<T, RequestError> {
         let began = Instant::now();
         let allowance = ask.allowance.saturating_add(self.for_bandwidth(ask.allowance));
         let ceiling = self.bounds.request_timeout.saturating_add(allowance);
-        tokio::pin!(request);
         loop {
             // The end of a run waits for no request longer than is usual.
             let cut = if stop.is_cancelled() { 0 } else { cut };

@@ -24,6 +24,8 @@ use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder
 use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2, ListObjectsV2Error, ListObjectsV2Output};
 use aws_smithy_runtime_api::client::interceptors::context::Input;
 use bytes::Bytes;
+use futures::future::Either;
+use futures::{FutureExt as _, TryFutureExt as _};
 
 pub(super) use self::learn::Learn;
 use self::route::Route;
@@ -79,23 +81,26 @@ impl Way {
 
 impl Bucket {
     /// Sends a CopyObject with `headers` beside its own.
-    pub(super) async fn send_copy(
-        &self,
+    pub(super) fn send_copy<'a>(
+        &'a self,
         request: CopyObjectFluentBuilder,
-        headers: &RequestHeaders,
-    ) -> Result<CopyObjectOutput, RequestError> {
+        headers: &'a RequestHeaders,
+    ) -> impl Future<Output = Result<CopyObjectOutput, RequestError>> + 'a {
         let failed = |error| translate::<CopyObjectError>(Operation::CopyObject, error);
         let Some((route, call)) = self.lean.copies.known() else {
-            let sent = match headers.is_empty() {
-                true => request.send().await,
-                false => request.customize().interceptor(with_headers(headers.clone())).send().await,
+            let by_sdk = async move {
+                match headers.is_empty() {
+                    true => request.send().await,
+                    false => request.customize().interceptor(with_headers(headers.clone())).send().await,
+                }
             };
-            return sent.map_err(failed);
+            return Either::Left(by_sdk.map_err(failed).boxed());
         };
-        let input =
-            request.as_input().clone().build().map_err(|error| failed(SdkError::construction_failure(error)))?;
-        let answer = route.send(call, Input::erase(input), headers).await.map_err(failed)?;
-        answer.read(call, failed).await
+        let input = request.as_input().clone().build().map(Input::erase).map_err(SdkError::construction_failure);
+        Either::Right(async move {
+            let answer = route.send(call, input.map_err(failed)?, headers).await.map_err(failed)?;
+            answer.read(call, failed).await
+        })
     }
 
     /// Sends a ListObjectsV2. What comes back is the body of an answer that succeeded: the SDK's errors
@@ -108,9 +113,9 @@ impl Bucket {
             request.customize().interceptor(body.clone()).send().await.map_err(failed)?;
             return body.bytes(operation).await;
         };
-        let input =
-            request.as_input().clone().build().map_err(|error| failed(SdkError::construction_failure(error)))?;
-        let answer = route.send(call, Input::erase(input), &RequestHeaders::new()).await.map_err(failed)?;
+        let input = request.as_input().clone().build().map(Input::erase);
+        let input = input.map_err(|error| failed(SdkError::construction_failure(error)))?;
+        let answer = route.send(call, input, &RequestHeaders::new()).await.map_err(failed)?;
         if answer.is_success() {
             return bytes_of(operation, answer.into_body()).await;
         }
