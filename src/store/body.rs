@@ -10,10 +10,14 @@ use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sigv4::http_request::SignableBody;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest as _, Sha256};
+
+/// The SHA-256 of no bytes.
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;
@@ -37,6 +41,16 @@ impl Signed {
     /// For a body that cannot be read before it is sent.
     pub(super) fn unsigned() -> Self {
         Self(PayloadSigningOverride::UnsignedPayload)
+    }
+
+    /// For none.
+    pub(super) fn empty() -> Self {
+        Self(PayloadSigningOverride::Precomputed(EMPTY.to_owned()))
+    }
+
+    /// The same, for what is not signed by the SDK.
+    pub(super) fn to_sign(&self) -> SignableBody<'static> {
+        self.0.clone().to_signable_body()
     }
 
     /// For one whose checksum follows it.

@@ -90,9 +90,9 @@ where
             (class, name, message)
         }
         _ if is_credentials(&error) => (Class::Fatal, "CredentialsUnavailable".to_owned(), chain(&error)),
-        (SdkError::ConstructionFailure(_), _) => (Class::Permanent, "CannotBeSent".to_owned(), chain(&error)),
+        (SdkError::ConstructionFailure(_), _) => (Class::Permanent, CANNOT_BE_SENT.to_owned(), chain(&error)),
         (SdkError::DispatchFailure(failure), _) if failure.is_user() => {
-            (Class::Permanent, "CannotBeSent".to_owned(), chain(&error))
+            (Class::Permanent, CANNOT_BE_SENT.to_owned(), chain(&error))
         }
         (SdkError::TimeoutError(_), _) => (Class::Transient, "RequestTimeout".to_owned(), chain(&error)),
         _ => (Class::Transient, "ConnectionFailed".to_owned(), chain(&error)),
@@ -146,6 +146,14 @@ fn unnamed(status: u16) -> &'static str {
 pub(super) fn no_credentials(operation: Operation, error: &CredentialsError) -> RequestError {
     RequestError::local(operation, Class::Fatal, "CredentialsUnavailable", one_line(&chain(error)))
 }
+
+/// A request that cannot be written.
+pub(super) fn cannot_be_sent(operation: Operation, error: &(dyn StdError + 'static)) -> RequestError {
+    RequestError::local(operation, Class::Permanent, CANNOT_BE_SENT, one_line(&chain(error)))
+}
+
+/// The name of what is wrong with a request before it is sent.
+const CANNOT_BE_SENT: &str = "CannotBeSent";
 
 /// An answer that says it succeeded without what makes a success.
 pub(super) fn malformed(operation: Operation, what: &str) -> RequestError {

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
-use super::attributes::{RequestHeaders, with_headers};
+use super::attributes::RequestHeaders;
 use super::checksums::compare;
 use super::error::{chain, malformed, translate};
 use super::head::head_of_get;
@@ -43,15 +43,11 @@ impl Bucket {
             .call(|checksum| async move {
                 self.call((Operation::GetObject, &listed.key), transfer_allowance(limit), || async {
                     let request = self.client.get_object().bucket(&self.name).key(&listed.key);
-                    let answer = request
+                    let request = request
                         .set_version_id(listed.version_id.clone())
                         .set_request_payer(self.payer())
-                        .set_expected_bucket_owner(self.expected_owner.clone())
-                        .customize()
-                        .interceptor(with_headers(self.read_headers(checksum)))
-                        .send()
-                        .await
-                        .map_err(|error| translate(Operation::GetObject, error))?;
+                        .set_expected_bucket_owner(self.expected_owner.clone());
+                    let answer = self.send_get(request, self.read_headers(checksum)).await?;
                     let head = head_of_get(&answer)?;
                     head.check_against(Operation::GetObject, listed)?;
                     if head.revision.size > limit {
@@ -140,17 +136,13 @@ impl Bucket {
         range: &Range<u64>,
     ) -> Result<GetObjectOutput, RequestError> {
         let request = self.client.get_object().bucket(&self.name).key(key);
-        let answer = request
+        let request = request
             .range(format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
             .if_match(&revision.etag)
             .set_version_id(revision.version_id.clone())
             .set_request_payer(self.payer())
-            .set_expected_bucket_owner(self.expected_owner.clone())
-            .customize()
-            .interceptor(with_headers(self.read_headers(false)))
-            .send()
-            .await
-            .map_err(|error| translate(Operation::GetObject, error))?;
+            .set_expected_bucket_owner(self.expected_owner.clone());
+        let answer = self.send_get(request, self.read_headers(false)).await?;
         // A server without conditions would answer with whatever is there now.
         if answer.e_tag().is_some_and(|etag| etag != revision.etag) {
             let message = "the object was replaced while it was read";

@@ -270,7 +270,7 @@ impl<'b> Elements<'_, 'b> {
 
 /// The character that a reference stands for: one of XML's five, or a number.
 fn character(reference: &BytesRef<'_>) -> Result<char, &'static str> {
-    match reference.as_ref() {
+    match &**reference {
         b"amp" => Ok('&'),
         b"lt" => Ok('<'),
         b"gt" => Ok('>'),

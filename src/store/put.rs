@@ -1,12 +1,13 @@
 //! PutObject: a whole object from memory.
 
+use aws_sdk_s3::operation::put_object::PutObjectInput;
 use aws_sdk_s3::types::ServerSideEncryption;
 use bytes::Bytes;
 
-use super::attributes::{content_md5, with_headers};
+use super::attributes::content_md5;
 use super::body::body as body_of;
 use super::checksums::compare;
-use super::error::{malformed, translate};
+use super::error::{cannot_be_sent, malformed};
 use super::{Attributes, Bucket};
 use crate::model::{Checksum, Operation, RequestError, Written};
 use crate::pace::transfer_allowance;
@@ -37,18 +38,16 @@ impl Bucket {
                     headers.extend(self.customer_key.iter().flat_map(|key| key.to_request()));
                     let unsigned = with_crc && self.leaves_bodies_unsigned();
                     let (sent, signed) = body_of(body, unsigned);
-                    let request = self.client.put_object().bucket(&self.name).key(key);
-                    let request = request
-                        .body(sent)
+                    let input = PutObjectInput::builder().bucket(&self.name).key(key).body(sent);
+                    let input = input
                         .set_checksum_crc64_nvme(with_crc.then(|| checksum.to_string()))
                         .set_content_md5(md5.clone())
                         .set_if_none_match(only_new.then(|| "*".to_owned()))
                         .set_request_payer(self.payer())
                         .set_expected_bucket_owner(self.expected_owner.clone())
-                        .customize()
-                        .interceptor(with_headers(headers))
-                        .interceptor(signed);
-                    let answer = request.send().await.map_err(|error| translate(operation, error))?;
+                        .build();
+                    let input = input.map_err(|error| cannot_be_sent(operation, &error))?;
+                    let answer = self.send_put(input, headers, signed).await?;
                     let confirmed = answer.checksum_crc64_nvme().and_then(Checksum::parse);
                     compare(operation, Some(checksum), confirmed)?;
                     self.confirmed(confirmed);

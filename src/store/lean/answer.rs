@@ -3,9 +3,12 @@
 use aws_sdk_s3::config::{ConfigBag, FrozenLayer};
 use aws_sdk_s3::error::SdkError;
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
+use aws_smithy_runtime_api::client::interceptors::context::OutputOrError;
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse as _, SharedResponseDeserializer};
 use aws_smithy_runtime_api::http::Response;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::date_time::Format;
 
 use super::super::wire::{CUT, is_whole, whole};
 use crate::model::{Class, RequestError};
@@ -36,7 +39,7 @@ impl Answer {
     /// What the SDK reads in it, its errors as `failed` tells them. A connection over which the server has
     /// shown to be ill is not used again, as with the SDK; one that was asked to slow down is.
     pub(super) async fn read<O, E>(
-        self,
+        mut self,
         call: &FrozenLayer,
         failed: impl Fn(SdkError<E, Response>) -> RequestError,
     ) -> Result<O, RequestError>
@@ -44,12 +47,32 @@ impl Answer {
         O: std::fmt::Debug + Send + Sync + 'static,
         E: std::error::Error + Send + Sync + 'static,
     {
+        let Some(reader) = call.load::<SharedResponseDeserializer>() else {
+            return Err(failed(SdkError::response_error(OTHER, self.response)));
+        };
+        if let Some(read) = reader.deserialize_streaming_with_config(&mut self.response, &ConfigBag::base()) {
+            return told(read, self.response).map_err(failed);
+        }
         let response = load(self.response, &self.connection).await.map_err(&failed)?;
-        read(call, response).map_err(failed).inspect_err(|error| {
+        let read = reader.deserialize_nonstreaming_with_config(&response, &ConfigBag::base());
+        let is_cut = response.status().is_success() && !response.body().bytes().is_some_and(is_whole);
+        let told = if is_cut { Err(SdkError::response_error(CUT, response)) } else { told(read, response) };
+        told.map_err(failed).inspect_err(|error| {
             if is_ill(error) {
                 give_up(&self.connection);
             }
         })
+    }
+
+    /// Keeps an `Expires` that is no date, as the SDK does for GetObject: its reader takes the text from
+    /// another header.
+    pub(super) fn keep_expires(&mut self) {
+        let headers = self.response.headers_mut();
+        let Some(expires) = headers.get("expires").map(str::to_owned) else { return };
+        if DateTime::from_str(&expires, Format::HttpDate).is_err() {
+            headers.remove("expires");
+        }
+        headers.insert("expiresstring", expires);
     }
 }
 
@@ -82,20 +105,14 @@ pub(super) async fn load<E>(
     }
 }
 
+/// What a reader of the SDK's has told.
 #[expect(clippy::result_large_err, reason = "it is the SDK's own")]
-fn read<O, E>(call: &FrozenLayer, response: Response) -> Result<O, SdkError<E, Response>>
+fn told<O, E>(read: OutputOrError, response: Response) -> Result<O, SdkError<E, Response>>
 where
     O: std::fmt::Debug + Send + Sync + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let Some(reader) = call.load::<SharedResponseDeserializer>() else {
-        return Err(SdkError::response_error(OTHER, response));
-    };
-    let result = reader.deserialize_nonstreaming_with_config(&response, &ConfigBag::base());
-    if response.status().is_success() && !response.body().bytes().is_some_and(is_whole) {
-        return Err(SdkError::response_error(CUT, response));
-    }
-    let error = match result {
+    let error = match read {
         Ok(output) => return output.downcast().map_err(|_| SdkError::response_error(OTHER, response)),
         Err(error) => error,
     };

@@ -1,4 +1,4 @@
-//! How a route is learned: from a request of the SDK's, once it has been answered.
+//! How the route is learned: from a request of the SDK's, once it has been answered.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{ConfigBag, HttpClient as _, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, Metadata};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
@@ -20,7 +20,7 @@ use super::super::wire::Agent;
 use super::Lean;
 use super::route::{Clock, Route, Scope};
 
-/// Learns the routes to a bucket.
+/// Learns the route to a bucket.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Learn {
     pub(in super::super) lean: Arc<Lean>,
@@ -47,8 +47,7 @@ impl Intercept for Learn {
         components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let call = config.load::<Metadata>().map(Metadata::name).unwrap_or_default();
-        if self.lean.way(call).is_some_and(|way| way.route.get().is_none())
+        if self.lean.route.get().is_none()
             && let Some(route) = self.route(context.request(), components, config)
         {
             config.interceptor_state().store_put(Taken(Arc::new(route)));
@@ -64,10 +63,9 @@ impl Intercept for Learn {
     ) -> Result<(), BoxError> {
         if context.response().status().is_success()
             && let Some(Taken(route)) = config.load::<Taken>()
-            && let Some(way) = config.load::<Metadata>().and_then(|call| self.lean.way(call.name()))
         {
             // Another may have been first.
-            let _ = way.route.set(Arc::clone(route));
+            let _ = self.lean.route.set(Arc::clone(route));
         }
         Ok(())
     }

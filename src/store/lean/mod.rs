@@ -1,12 +1,13 @@
-//! The short way of the calls that a run makes for each object and for each page, CopyObject and
-//! ListObjectsV2. For every request the SDK works out anew where it goes and how it is signed, and hands
-//! it through some twenty interceptors, which costs more than all else that is done for an object.
+//! The short way of the calls that a run makes for each object and for each page: CopyObject, GetObject,
+//! PutObject and ListObjectsV2. For every request the SDK works out anew where it goes and how it is signed,
+//! and hands it through some twenty interceptors, which costs more than all else that is done for an object.
 //!
-//! The SDK's own first request of a kind, once it has been answered, teaches its bucket the [`Route`] that
-//! it took. The next ones go there by themselves. The SDK still writes them and reads their answers, and
-//! they leave through the same HTTP client with the same bytes, but for two headers that are not signed,
-//! in which the SDK counts its requests and their attempts. What is not signed plainly stays with the SDK:
-//! see [`Scope`](route::Scope).
+//! The first request of the SDK's that is answered teaches its bucket the [`Route`] that it took: where
+//! requests go and how they are signed depends on the bucket, and on nothing else. From then on these calls
+//! go there by themselves. The SDK still writes them and reads their answers, and they leave through the
+//! same HTTP client with the same bytes, but for the SDK's statistics: two headers that number its requests
+//! and their attempts, and the features of the call in its `User-Agent`. What is not signed plainly stays
+//! with the SDK: see [`Scope`](route::Scope).
 
 mod answer;
 mod learn;
@@ -16,12 +17,17 @@ mod tests;
 
 use std::sync::{Arc, OnceLock};
 
-use aws_sdk_s3::config::{FrozenLayer, RuntimePlugin};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{FrozenLayer, RuntimePlugin as _};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::copy_object::builders::CopyObjectFluentBuilder;
 use aws_sdk_s3::operation::copy_object::{CopyObject, CopyObjectError, CopyObjectOutput};
+use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
+use aws_sdk_s3::operation::get_object::{GetObject, GetObjectError, GetObjectOutput};
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2, ListObjectsV2Error, ListObjectsV2Output};
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::operation::put_object::{PutObject, PutObjectError, PutObjectInput, PutObjectOutput};
 use aws_smithy_runtime_api::client::interceptors::context::Input;
 use bytes::Bytes;
 use futures::future::Either;
@@ -31,52 +37,51 @@ pub(super) use self::learn::Learn;
 use self::route::Route;
 use super::Bucket;
 use super::attributes::{RequestHeaders, with_headers};
+use super::body::Signed;
 use super::error::{malformed, translate};
 use super::wire::{TakenBody, bytes_of};
 use crate::model::{Operation, RequestError};
 
-/// What is known of the short ways to a bucket.
+/// The short way to a bucket.
 #[derive(Debug)]
 pub(super) struct Lean {
-    copies: Way,
-    listings: Way,
+    /// Unset while no request of the SDK's has succeeded that others may follow.
+    route: OnceLock<Arc<Route>>,
+    /// What the SDK writes requests and reads answers with, for each call.
+    copy: Option<FrozenLayer>,
+    get: Option<FrozenLayer>,
+    put: Option<FrozenLayer>,
+    list: Option<FrozenLayer>,
 }
 
 impl Default for Lean {
     fn default() -> Self {
-        Self { copies: Way::of(&CopyObject::new()), listings: Way::of(&ListObjectsV2::new()) }
-    }
-}
-
-impl Lean {
-    /// The way of a call, by the name that the SDK has for it.
-    fn way(&self, call: &str) -> Option<&Way> {
-        match call {
-            "CopyObject" => Some(&self.copies),
-            "ListObjectsV2" => Some(&self.listings),
-            _ => None,
+        Self {
+            route: OnceLock::new(),
+            copy: CopyObject::new().config(),
+            get: GetObject::new().config(),
+            put: PutObject::new().config(),
+            list: ListObjectsV2::new().config(),
         }
     }
 }
 
-/// The way of one kind of call.
-#[derive(Debug)]
-struct Way {
-    /// What the SDK writes its requests and reads its answers with.
-    call: Option<FrozenLayer>,
-    /// Unset while no request of the SDK's has succeeded that others may follow.
-    route: OnceLock<Arc<Route>>,
+impl Lean {
+    /// The route, for one of its calls.
+    fn known<'a>(&'a self, call: &'a Option<FrozenLayer>) -> Option<(&'a Route, &'a FrozenLayer)> {
+        self.route.get().map(Arc::as_ref).zip(call.as_ref())
+    }
 }
 
-impl Way {
-    fn of(call: &impl RuntimePlugin) -> Self {
-        Self { call: call.config(), route: OnceLock::new() }
-    }
-
-    /// The route, with what is needed to write requests for it.
-    fn known(&self) -> Option<(&Route, &FrozenLayer)> {
-        self.route.get().map(Arc::as_ref).zip(self.call.as_ref())
-    }
+/// The request of the SDK's for what a PutObject of ours holds.
+fn to_request(client: &Client, input: PutObjectInput) -> PutObjectFluentBuilder {
+    let request = client.put_object().set_bucket(input.bucket).set_key(input.key).body(input.body);
+    request
+        .set_checksum_crc64_nvme(input.checksum_crc64_nvme)
+        .set_content_md5(input.content_md5)
+        .set_if_none_match(input.if_none_match)
+        .set_request_payer(input.request_payer)
+        .set_expected_bucket_owner(input.expected_bucket_owner)
 }
 
 impl Bucket {
@@ -85,20 +90,54 @@ impl Bucket {
         &'a self,
         request: CopyObjectFluentBuilder,
         headers: &'a RequestHeaders,
-    ) -> impl Future<Output = Result<CopyObjectOutput, RequestError>> + 'a {
+    ) -> impl Future<Output = Result<CopyObjectOutput, RequestError>> + Send + 'a {
         let failed = |error| translate::<CopyObjectError>(Operation::CopyObject, error);
-        let Some((route, call)) = self.lean.copies.known() else {
-            let by_sdk = async move {
-                match headers.is_empty() {
-                    true => request.send().await,
-                    false => request.customize().interceptor(with_headers(headers.clone())).send().await,
-                }
-            };
+        let Some((route, call)) = self.lean.known(&self.lean.copy) else {
+            let by_sdk = async move { request.customize().interceptor(with_headers(headers.clone())).send().await };
             return Either::Left(by_sdk.map_err(failed).boxed());
         };
         let input = request.as_input().clone().build().map(Input::erase).map_err(SdkError::construction_failure);
         Either::Right(async move {
-            let answer = route.send(call, input.map_err(failed)?, headers).await.map_err(failed)?;
+            let answer = route.send(call, input.map_err(failed)?, headers, &Signed::empty()).await.map_err(failed)?;
+            answer.read(call, failed).await
+        })
+    }
+
+    /// Sends a GetObject with `headers` beside its own. The body is on its way.
+    pub(super) fn send_get(
+        &self,
+        request: GetObjectFluentBuilder,
+        headers: RequestHeaders,
+    ) -> impl Future<Output = Result<GetObjectOutput, RequestError>> + Send + '_ {
+        let failed = |error| translate::<GetObjectError>(Operation::GetObject, error);
+        let Some((route, call)) = self.lean.known(&self.lean.get) else {
+            let by_sdk = async move { request.customize().interceptor(with_headers(headers)).send().await };
+            return Either::Left(by_sdk.map_err(failed).boxed());
+        };
+        let input = request.as_input().clone().build().map(Input::erase).map_err(SdkError::construction_failure);
+        Either::Right(async move {
+            let sent = route.send(call, input.map_err(failed)?, &headers, &Signed::empty()).await;
+            let mut answer = sent.map_err(failed)?;
+            answer.keep_expires();
+            answer.read(call, failed).await
+        })
+    }
+
+    /// Sends a PutObject with `headers` beside its own, and says of its body what `signed` does.
+    pub(super) fn send_put(
+        &self,
+        input: PutObjectInput,
+        headers: RequestHeaders,
+        signed: Signed,
+    ) -> impl Future<Output = Result<PutObjectOutput, RequestError>> + Send + '_ {
+        let failed = |error| translate::<PutObjectError>(Operation::PutObject, error);
+        let Some((route, call)) = self.lean.known(&self.lean.put) else {
+            let request = to_request(&self.client, input);
+            let by_sdk = request.customize().interceptor(with_headers(headers)).interceptor(signed);
+            return Either::Left(async { by_sdk.send().await }.map_err(failed).boxed());
+        };
+        Either::Right(async move {
+            let answer = route.send(call, Input::erase(input), &headers, &signed).await.map_err(failed)?;
             answer.read(call, failed).await
         })
     }
@@ -108,14 +147,15 @@ impl Bucket {
     pub(super) async fn send_list(&self, request: ListObjectsV2FluentBuilder) -> Result<Bytes, RequestError> {
         let operation = Operation::ListObjectsV2;
         let failed = |error| translate::<ListObjectsV2Error>(operation, error);
-        let Some((route, call)) = self.lean.listings.known() else {
+        let Some((route, call)) = self.lean.known(&self.lean.list) else {
             let body = TakenBody::default();
             request.customize().interceptor(body.clone()).send().await.map_err(failed)?;
             return body.bytes(operation).await;
         };
         let input = request.as_input().clone().build().map(Input::erase);
         let input = input.map_err(|error| failed(SdkError::construction_failure(error)))?;
-        let answer = route.send(call, input, &RequestHeaders::new()).await.map_err(failed)?;
+        let sent = route.send(call, input, &RequestHeaders::new(), &Signed::empty()).await;
+        let answer = sent.map_err(failed)?;
         if answer.is_success() {
             return bytes_of(operation, answer.into_body()).await;
         }

@@ -1,4 +1,4 @@
-//! Where the requests of one kind go, and how they get there.
+//! Where the requests for a bucket go, and how they get there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -9,7 +9,7 @@ use aws_sdk_s3::config::endpoint::Endpoint;
 use aws_sdk_s3::config::{ConfigBag, FrozenLayer};
 use aws_sdk_s3::error::{BoxError, SdkError};
 use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningParams, SigningSettings,
+    PayloadChecksumKind, PercentEncodingMode, SignableRequest, SigningParams, SigningSettings,
     UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
@@ -26,6 +26,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 
 use super::super::attributes::{RequestHeaders, write_headers};
+use super::super::body::Signed;
 use super::super::credentials::Renewed;
 use super::super::wire::{Agent, say_empty};
 use super::answer::{Answer, load};
@@ -50,7 +51,7 @@ impl Scope {
     }
 }
 
-/// Where the requests of one kind go, and how they get there.
+/// Where the requests for a bucket go, and how they get there.
 #[derive(Debug)]
 pub(super) struct Route {
     /// With the bucket in it.
@@ -100,16 +101,14 @@ impl Clock {
     }
 }
 
-/// The SHA-256 of no bytes.
-const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
 impl Route {
-    /// Sends a request that has no body.
+    /// Sends a request, whose signature says of its body what `signed` does.
     pub(super) async fn send<E>(
         &self,
         call: &FrozenLayer,
         input: Input,
         headers: &RequestHeaders,
+        signed: &Signed,
     ) -> Result<Answer, SdkError<E, Response>> {
         let writer = call.load::<SharedRequestSerializer>().ok_or("the SDK does not write this call");
         let written =
@@ -117,7 +116,7 @@ impl Route {
         let mut request = written.map_err(SdkError::construction_failure)?;
         let refused = |error| SdkError::dispatch_failure(ConnectorError::other(error, None));
         let credentials = self.credentials.provide().await.map_err(|error| refused(error.into()))?;
-        self.complete(&mut request, headers, &credentials).map_err(refused)?;
+        self.complete(&mut request, headers, signed, &credentials).map_err(refused)?;
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
         let mut response = self.connector.call(request).await.map_err(SdkError::dispatch_failure)?;
@@ -134,6 +133,7 @@ impl Route {
         &self,
         request: &mut HttpRequest,
         headers: &RequestHeaders,
+        signed: &Signed,
         credentials: &Credentials,
     ) -> Result<(), BoxError> {
         request.uri_mut().set_endpoint(self.endpoint.url())?;
@@ -141,13 +141,13 @@ impl Route {
             request.headers_mut().try_insert(*name, value.clone())?;
         }
         write_headers(headers, request.headers_mut())?;
-        self.sign(request, credentials)?;
+        self.sign(request, signed, credentials)?;
         self.agent.write_to(request.headers_mut())?;
         say_empty(request);
         Ok(())
     }
 
-    fn sign(&self, request: &mut HttpRequest, credentials: &Credentials) -> Result<(), BoxError> {
+    fn sign(&self, request: &mut HttpRequest, signed: &Signed, credentials: &Credentials) -> Result<(), BoxError> {
         let mut settings = SigningSettings::default();
         // What the SDK sets for S3, whose keys may hold anything.
         settings.percent_encoding_mode = PercentEncodingMode::Single;
@@ -156,8 +156,8 @@ impl Route {
         let identity = Identity::from(credentials.clone());
         let params = v4::SigningParams::builder().identity(&identity).settings(settings).time(self.clock.now());
         let params = SigningParams::V4(params.region(&self.scope.region).name(&self.scope.service).build()?);
-        let body = SignableBody::Precomputed(EMPTY.to_owned());
-        let signable = SignableRequest::new(request.method(), request.uri(), request.headers().iter(), body)?;
+        let headers = request.headers().iter();
+        let signable = SignableRequest::new(request.method(), request.uri(), headers, signed.to_sign())?;
         let (headers, _) = sign(signable, &params)?.into_parts().0.into_parts();
         for header in headers {
             request.headers_mut().try_insert(header.name(), header.value().to_owned())?;
