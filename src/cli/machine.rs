@@ -15,7 +15,9 @@ use crate::store::Network;
 /// # Errors
 /// [`Error::Internal`] where the machine has no more of them.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // A job writes its checkpoint on one of them, and signals must be heard meanwhile.
+    let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     runtime.map_err(|error| Error::Internal(error.to_string()))
 }
 

@@ -162,8 +162,15 @@ impl Job {
     /// Dropping it is like a kill: the checkpoint holds what was finished some 50 ms ago.
     pub async fn run(self, op: impl Op) -> Finished {
         // A worker wakes a task at less cost than the thread that waits for the end.
+        let verb = self.verb;
         let worked = AbortOnDropHandle::new(tokio::spawn(self.work(op))).await;
-        worked.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
+        worked.unwrap_or_else(|ended| match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(ended) => {
+                let error = Error::Internal(format!("the job ended badly: {ended}"));
+                Finished::before_it_began(verb, None, Some(error))
+            }
+        })
     }
 
     async fn work(self, op: impl Op) -> Finished {

@@ -2,46 +2,54 @@
 //! page fault for each 4 KiB, more than moving the bytes.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 /// Smaller buffers are left to the allocator.
 const SMALLEST: usize = 1 << 20;
 
-/// How long a buffer that nobody takes is kept. Parts end and begin in bursts, and those of one size are
-/// followed by others. Chosen, not measured.
-const LONGEST_IDLE: Duration = Duration::from_secs(1);
+/// How long a buffer that nobody takes is kept. A part takes its own when its source answers, a moment
+/// after the room of another has become its. Chosen, not measured.
+const LONGEST_IDLE: Duration = Duration::from_millis(500);
 
 /// Idle buffers, shared by the buckets of an end.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buffers(Arc<Mutex<Pool>>);
 
-/// The idle buffers and those that are out never take more bytes than those that were out at once.
+/// With those that are idle, buffers never take more than an eighth more bytes than were asked for at once:
+/// so many were in the budget.
 #[derive(Debug, Default)]
 struct Pool {
     /// Since when, the oldest first.
     idle: VecDeque<(Instant, Vec<u8>)>,
-    /// Bytes of the buffers that are out, and the most that they have been.
+    /// Bytes of the buffers that are out.
     out: usize,
+    /// Bytes that those who have them asked for, and the most that they have been.
+    asked: usize,
     most: usize,
+    /// Whether a task looks after what is idle.
+    is_swept: bool,
 }
 
 impl Pool {
     fn take(&mut self, capacity: usize, now: Instant) -> Vec<u8> {
-        // One that is much larger would be wasted on it.
-        let fits = |(_, buffer): &(Instant, Vec<u8>)| (capacity..=2 * capacity).contains(&buffer.capacity());
-        let at = self.idle.iter().rposition(fits);
+        self.asked += capacity;
+        self.most = self.most.max(self.asked);
+        // What one that is larger has too much is in no budget.
+        let fits = capacity..=capacity + capacity / 8;
+        let at = self.idle.iter().rposition(|(_, buffer)| fits.contains(&buffer.capacity()));
         let buffer = at.and_then(|at| self.idle.remove(at)).map_or_else(|| Vec::with_capacity(capacity), |it| it.1);
         self.out += buffer.capacity();
-        self.most = self.most.max(self.out);
         self.tidy(now);
         buffer
     }
 
-    fn put_back(&mut self, mut buffer: Vec<u8>, now: Instant) {
+    fn put_back(&mut self, mut buffer: Vec<u8>, asked: usize, now: Instant) {
         self.out = self.out.saturating_sub(buffer.capacity());
+        self.asked = self.asked.saturating_sub(asked);
         buffer.clear();
         self.idle.push_back((now, buffer));
         self.tidy(now);
@@ -51,7 +59,7 @@ impl Pool {
         let room = self.most.saturating_sub(self.out);
         let mut idle: usize = self.idle.iter().map(|(_, buffer)| buffer.capacity()).sum();
         while let Some((since, buffer)) = self.idle.front()
-            && (idle > room || now.saturating_duration_since(*since) > LONGEST_IDLE)
+            && (idle > room || now.saturating_duration_since(*since) >= LONGEST_IDLE)
         {
             idle -= buffer.capacity();
             self.idle.pop_front();
@@ -66,16 +74,34 @@ impl Buffers {
 
     /// An empty buffer for `capacity` bytes.
     pub(super) fn take(&self, capacity: usize) -> Buffer {
+        let is_kept = capacity >= SMALLEST;
+        let bytes = if is_kept { self.pool().take(capacity, Instant::now()) } else { Vec::with_capacity(capacity) };
+        Buffer { bytes, home: is_kept.then(|| (self.clone(), capacity)) }
+    }
+
+    fn put_back(&self, buffer: Vec<u8>, asked: usize) {
         let mut pool = self.pool();
-        let now = Instant::now();
-        let bytes = if capacity >= SMALLEST {
-            pool.take(capacity, now)
-        } else {
-            pool.tidy(now);
-            Vec::with_capacity(capacity)
-        };
-        drop(pool);
-        Buffer { bytes, home: self.clone() }
+        pool.put_back(buffer, asked, Instant::now());
+        if !pool.is_swept
+            && let Ok(runtime) = Handle::try_current()
+        {
+            pool.is_swept = true;
+            runtime.spawn(sweep(Arc::downgrade(&self.0)));
+        }
+    }
+}
+
+/// Gives back what is idle for too long, until nothing is.
+async fn sweep(pool: Weak<Mutex<Pool>>) {
+    loop {
+        tokio::time::sleep(LONGEST_IDLE).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.tidy(Instant::now());
+        if pool.idle.is_empty() {
+            pool.is_swept = false;
+            return;
+        }
     }
 }
 
@@ -83,7 +109,8 @@ impl Buffers {
 #[derive(Debug)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
-    home: Buffers,
+    /// Where it goes back to, and the bytes that were asked for.
+    home: Option<(Buffers, usize)>,
 }
 
 impl Buffer {
@@ -109,8 +136,8 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.bytes.capacity() >= SMALLEST {
-            self.home.pool().put_back(std::mem::take(&mut self.bytes), Instant::now());
+        if let Some((home, asked)) = self.home.take() {
+            home.put_back(std::mem::take(&mut self.bytes), asked);
         }
     }
 }
@@ -155,30 +182,52 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_larger_makes_room_for_its_own_size() {
+        let buffers = Buffers::default();
+        drop((0..4).map(|_| buffers.take(16 * MIB)).collect::<Vec<_>>());
+        let small: Vec<_> = (0..8).map(|_| buffers.take(8 * MIB)).collect();
+        let held: usize = small.iter().map(|buffer| buffer.bytes.capacity()).sum();
+        assert_eq!((held, idle(&buffers)), (64 * MIB, Vec::new()));
+    }
+
+    #[test]
     fn what_nobody_takes_is_given_back() {
         let (mut pool, now) = (Pool::default(), Instant::now());
         let (one, two) = (pool.take(MIB, now), pool.take(MIB, now));
-        pool.put_back(one, now);
-        pool.put_back(two, now + LONGEST_IDLE / 2);
+        pool.put_back(one, MIB, now);
+        pool.put_back(two, MIB, now + LONGEST_IDLE / 2);
         pool.tidy(now + LONGEST_IDLE + LONGEST_IDLE / 4);
         assert_eq!(pool.idle.len(), 1);
         pool.tidy(now + 2 * LONGEST_IDLE);
-        assert_eq!((pool.idle.len(), pool.out), (0, 0));
+        assert_eq!((pool.idle.len(), pool.out, pool.asked), (0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn it_is_given_back_though_nobody_asks() {
+        let buffers = Buffers::default();
+        drop((buffers.take(2 * MIB), buffers.take(MIB)));
+        assert_eq!(idle(&buffers).len(), 2);
+        tokio::time::sleep(3 * LONGEST_IDLE).await;
+        assert!(idle(&buffers).is_empty() && !buffers.pool().is_swept);
     }
 
     proptest::proptest! {
         #[test]
-        fn no_more_is_held_than_was_out_at_once(steps in proptest::collection::vec((0..4_usize, 1..6_usize), 1..60)) {
-            let (mut pool, now, mut out) = (Pool::default(), Instant::now(), Vec::new());
+        fn no_more_is_held_than_was_asked_for_at_once(
+            steps in proptest::collection::vec((0..4_usize, 1..20_usize), 1..60),
+        ) {
+            let (mut pool, now, mut out, mut most) = (Pool::default(), Instant::now(), Vec::new(), 0);
             for (what, size) in steps {
                 if what > 0 || out.is_empty() {
-                    out.push(pool.take(size * MIB, now));
+                    out.push((pool.take(size * MIB, now), size * MIB));
                 } else {
-                    pool.put_back(out.swap_remove(size % out.len()), now);
+                    let (buffer, asked) = out.swap_remove(size % out.len());
+                    pool.put_back(buffer, asked, now);
                 }
-                let taken: usize = out.iter().map(Vec::capacity).sum();
+                most = most.max(out.iter().map(|(_, asked)| asked).sum());
+                let held: usize = out.iter().map(|(buffer, _)| buffer.capacity()).sum();
                 let idle: usize = pool.idle.iter().map(|(_, buffer)| buffer.capacity()).sum();
-                proptest::prop_assert!(pool.out == taken && taken + idle <= pool.most);
+                proptest::prop_assert!(held == pool.out && held + idle <= most + most / 8, "{held} {idle} {most}");
             }
         }
     }

@@ -37,7 +37,7 @@ impl Answer {
     }
 
     /// What the SDK reads in it, its errors as `failed` tells them. A connection over which the server has
-    /// shown to be ill is not used again, as with the SDK; one that was asked to slow down is.
+    /// shown to be ill is not used again, much as with the SDK; one over which it asked to slow down is.
     pub(super) async fn read<O, E>(
         mut self,
         call: &FrozenLayer,

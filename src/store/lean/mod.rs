@@ -2,7 +2,7 @@
 //! PutObject and ListObjectsV2. For every request the SDK works out anew where it goes and how it is signed,
 //! and hands it through some twenty interceptors, which costs more than all else that is done for an object.
 //!
-//! The first request of the SDK's that is answered teaches its bucket the [`Route`] that it took: where
+//! The first request of the SDK's that succeeds teaches its bucket the [`Route`] that it took: where
 //! requests go and how they are signed depends on the bucket, and on nothing else. From then on these calls
 //! go there by themselves. The SDK still writes them and reads their answers, and they leave through the
 //! same HTTP client with the same bytes, but for the SDK's statistics: two headers that number its requests

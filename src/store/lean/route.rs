@@ -66,6 +66,9 @@ pub(super) struct Route {
     pub(super) connector: SharedHttpConnector,
 }
 
+/// How far a store's clock may be from ours, in seconds: ten years. What is farther is no time.
+const FARTHEST: u64 = 10 * 366 * 86_400;
+
 /// The store's clock: ours, and by how much it is ahead.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -92,10 +95,12 @@ impl Clock {
         now.unwrap_or(ours)
     }
 
-    /// Takes over what an answer says, as the SDK does. One of a cache (RFC 9111: it has an age) is old.
+    /// Takes over what a refusal says. One of a cache (RFC 9111: it has an age) is old.
     fn notice(&self, headers: &Headers) {
         let date = headers.get("date").filter(|_| headers.get("age").is_none());
-        if let Some(time) = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok()) {
+        let time = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+        let ours = DateTime::from(self.ours.now()).secs();
+        if let Some(time) = time.filter(|time| time.secs().abs_diff(ours) <= FARTHEST) {
             self.set(time.secs());
         }
     }
@@ -120,10 +125,13 @@ impl Route {
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
         let mut response = self.connector.call(request).await.map_err(SdkError::dispatch_failure)?;
+        // What refuses a signature that is not of its time does so with 403.
+        if response.status().as_u16() == 403 {
+            self.clock.notice(response.headers());
+        }
         if !response.status().is_success() {
             response = load(response, &connection).await?;
             self.credentials.notice(&credentials, &response);
-            self.clock.notice(response.headers());
         }
         Ok(Answer::new(response, connection))
     }
