@@ -18,6 +18,7 @@ mod restore_plan;
 mod restored;
 mod resume;
 mod route;
+mod settings;
 mod steps;
 mod through;
 mod transfer;
@@ -31,7 +32,7 @@ use crate::model::{Item, Money, Outcome};
 
 pub use abort::AbortUploads;
 pub use archived::Archived;
-pub use copy::{Copy, CopySettings, CopySource};
+pub use copy::Copy;
 pub use dry_run::DryRun;
 pub use existing::Keep;
 pub use in_place::InPlace;
@@ -42,6 +43,7 @@ pub use policy::{
 pub use restore::{Restore, RestoreSettings, Waiting};
 pub use restore_plan::RestorePlan;
 pub use route::{Side, Via, Way, choose, partition, same_store};
+pub use settings::{CopySettings, CopySource};
 pub use steps::{Step, Steps, Told};
 pub use wants::{Preserve, Wants};
 
