@@ -51,6 +51,8 @@ pub(super) struct Transfer {
     dest_key: String,
     upload: Upload,
     way: Way,
+    /// That of the whole, once all parts are there and theirs are known.
+    checksum: Option<Checksum>,
 }
 
 impl Transfer {
@@ -65,14 +67,15 @@ impl Transfer {
             streamed: upload.part_size > copy.largest_in_memory(),
             upload: Upload { parts: std::collections::BTreeMap::new(), ..upload.clone() },
         };
-        Self { route: Arc::new(route), dest_key: plan.dest_key.clone(), upload, way: plan.way }
+        let checksum = whole(&upload);
+        Self { route: Arc::new(route), dest_key: plan.dest_key.clone(), upload, way: plan.way, checksum }
     }
 
     /// Sends what is missing, checks the whole, and completes the upload.
     pub(super) async fn run(&mut self, copy: &Copy, head: &Head, steps: &Steps) -> Result<Written, RequestError> {
         self.fill(copy, steps).await?;
         let (mut stable, mut rechecks) = (0, 0);
-        while let (Some(ours), Some(source)) = (self.checksum(), head.checksum) {
+        while let (Some(ours), Some(source)) = (self.checksum, head.checksum) {
             if ours == source {
                 break;
             }
@@ -90,16 +93,6 @@ impl Transfer {
             self.fill(copy, steps).await?;
         }
         self.complete(copy, head).await
-    }
-
-    /// The checksum of the whole, where those of all parts are known.
-    fn checksum(&self) -> Option<Checksum> {
-        let mut whole = Checksum::EMPTY;
-        for (number, part) in &self.upload.parts {
-            let bytes = self.bytes(*number);
-            whole = whole.followed_by(part.checksum?, bytes.end - bytes.start);
-        }
-        Some(whole)
     }
 
     fn bytes(&self, number: u16) -> std::ops::Range<u64> {
@@ -156,6 +149,7 @@ impl Transfer {
                 else => break,
             }
         }
+        self.checksum = whole(&self.upload);
         failed.map_or(Ok(()), Err)
     }
 
@@ -214,7 +208,7 @@ impl Transfer {
     }
 
     async fn complete(&self, copy: &Copy, head: &Head) -> Result<Written, RequestError> {
-        let checksum = self.checksum();
+        let checksum = self.checksum;
         let onto = copy.onto(Some(&self.upload.of.etag));
         let error = match copy.dest.complete_upload(&self.dest_key, &self.upload, checksum, onto).await {
             Ok(written) => return Ok(written),
@@ -238,7 +232,7 @@ impl Transfer {
     /// # Errors
     /// A destination that has another size, or other bytes.
     pub(super) async fn copied(self, copy: &Copy, head: &Head, written: Written) -> Result<Copied, RequestError> {
-        let checksum = self.checksum().filter(|_| !self.upload.parts.is_empty());
+        let checksum = self.checksum;
         let (evidence, written) = match self.evidence(copy, head, checksum, written).await {
             // Written anew it would be refused: there is something now.
             Err(error) if copy.settings.keep.all && error.code == "ChecksumMismatch" => {
@@ -304,6 +298,20 @@ impl Transfer {
         };
         Ok((evidence, Written { version_id: written.version_id, ..written_as(&there) }))
     }
+}
+
+/// The checksum of the whole, where all parts are there and theirs are known. To put two together takes
+/// some 70 µs.
+fn whole(upload: &Upload) -> Option<Checksum> {
+    let (size, part_size) = (upload.of.size, upload.part_size);
+    let is_whole = upload.parts.len() == usize::from(parts::count(size, part_size));
+    if !is_whole {
+        return None;
+    }
+    upload.parts.iter().try_fold(Checksum::EMPTY, |before, (number, part)| {
+        let bytes = parts::bytes(size, part_size, *number);
+        Some(before.followed_by(part.checksum?, bytes.end - bytes.start))
+    })
 }
 
 impl Route {
