@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use aws_sdk_s3::operation::upload_part::builders::UploadPartFluentBuilder;
+use aws_sdk_s3::operation::upload_part::UploadPartInput;
+use aws_sdk_s3::operation::upload_part::builders::UploadPartInputBuilder;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
@@ -13,7 +14,7 @@ use md5::{Digest as _, Md5};
 use super::attributes::{RequestHeaders, content_md5, with_headers};
 use super::body::{Signed, body as body_of};
 use super::checksums::compare;
-use super::error::{malformed, translate};
+use super::error::{cannot_be_sent, malformed, translate};
 use super::keys::copy_source;
 use super::put::is_opaque;
 use super::{Attributes, Bucket, Onto};
@@ -115,13 +116,12 @@ impl Bucket {
         self.call((operation, key), transfer_allowance(body.len() as u64), || async {
             let unsigned = with_crc && self.leaves_bodies_unsigned();
             let (sent, signed) = body_of(body, unsigned);
-            let request = self.client.upload_part().bucket(&self.name).key(key).upload_id(&upload.id);
-            let request = request
-                .part_number(number.into())
+            let part = UploadPartInput::builder().key(key).upload_id(&upload.id).part_number(number.into());
+            let part = part
                 .body(sent)
                 .set_checksum_crc64_nvme(with_crc.then(|| checksum.to_string()))
                 .set_content_md5(md5.clone());
-            let (etag, confirmed) = self.send_part(request, signed, RequestHeaders::new()).await?;
+            let (etag, confirmed) = self.upload(part, signed, RequestHeaders::new()).await?;
             compare(operation, Some(checksum), confirmed)?;
             self.confirmed(confirmed);
             Ok(UploadedPart { etag, checksum: Some(checksum) })
@@ -130,21 +130,22 @@ impl Bucket {
     }
 
     /// Sends a part: its entity tag, and the checksum that the server says. Sent as it is: the caller holds the permit.
-    pub(super) async fn send_part(
+    pub(super) async fn upload(
         &self,
-        request: UploadPartFluentBuilder,
+        part: UploadPartInputBuilder,
         signed: Signed,
         mut headers: RequestHeaders,
     ) -> Result<(String, Option<Checksum>), RequestError> {
+        let operation = Operation::UploadPart;
         headers.extend(self.customer_key.iter().flat_map(|key| key.to_request()));
-        let request = request
+        let part = part
+            .bucket(&self.name)
             .set_request_payer(self.payer())
             .set_expected_bucket_owner(self.expected_owner.clone())
-            .customize()
-            .interceptor(with_headers(headers))
-            .interceptor(signed);
-        let answer = request.send().await.map_err(|error| translate(Operation::UploadPart, error))?;
-        let etag = answer.e_tag().ok_or_else(|| malformed(Operation::UploadPart, "ETag"))?;
+            .build();
+        let part = part.map_err(|error| cannot_be_sent(operation, &error))?;
+        let answer = self.send_part(part, headers, signed).await?;
+        let etag = answer.e_tag().ok_or_else(|| malformed(operation, "ETag"))?;
         Ok((etag.to_owned(), answer.checksum_crc64_nvme().and_then(Checksum::parse)))
     }
 

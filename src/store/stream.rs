@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use aws_sdk_s3::operation::upload_part::UploadPartInput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
@@ -53,11 +54,10 @@ impl Bucket {
             let (pieces, window) = mpsc::channel(PIECES);
             let encoding = if upload.checksums { Encoding::Trailer } else { Encoding::Plain };
             let body = SdkBody::from_body_1_x(Window { pieces: window, left: encoding.length(length) });
-            let request = self.client.upload_part().bucket(&self.name).key(key).upload_id(&upload.id);
-            let request =
-                request.part_number(part.number.into()).body(ByteStream::new(body)).set_content_md5(md5.clone());
+            let sent = UploadPartInput::builder().key(key).upload_id(&upload.id).part_number(part.number.into());
+            let sent = sent.body(ByteStream::new(body)).set_content_md5(md5.clone());
             let pump = source.pump(answer.body, length, pieces, encoding);
-            let send = self.send_part(request, encoding.signed(), encoding.headers(length));
+            let send = self.upload(sent, encoding.signed(), encoding.headers(length));
             tokio::pin!(pump, send);
             let (pumped, sent) = tokio::select! {
                 pumped = &mut pump => (Some(pumped), None),

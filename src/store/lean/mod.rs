@@ -1,5 +1,5 @@
-//! The short way of the calls that a run makes for each object and for each page: CopyObject, GetObject,
-//! PutObject and ListObjectsV2. For every request the SDK works out anew where it goes and how it is signed,
+//! The short way of the calls that a run makes for each object, part and page: CopyObject, GetObject,
+//! PutObject, UploadPart and ListObjectsV2. For every request the SDK works out anew where it goes and how it is signed,
 //! and hands it through some twenty interceptors, which costs more than all else that is done for an object.
 //!
 //! The first request of the SDK's that succeeds teaches its bucket the [`Route`] that it took: where
@@ -28,6 +28,8 @@ use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder
 use aws_sdk_s3::operation::list_objects_v2::{ListObjectsV2, ListObjectsV2Error, ListObjectsV2Output};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::operation::put_object::{PutObject, PutObjectError, PutObjectInput, PutObjectOutput};
+use aws_sdk_s3::operation::upload_part::builders::UploadPartFluentBuilder;
+use aws_sdk_s3::operation::upload_part::{UploadPart, UploadPartError, UploadPartInput, UploadPartOutput};
 use aws_smithy_runtime_api::client::interceptors::context::Input;
 use bytes::Bytes;
 use futures::future::Either;
@@ -51,6 +53,7 @@ pub(super) struct Lean {
     copy: Option<FrozenLayer>,
     get: Option<FrozenLayer>,
     put: Option<FrozenLayer>,
+    part: Option<FrozenLayer>,
     list: Option<FrozenLayer>,
 }
 
@@ -61,6 +64,7 @@ impl Default for Lean {
             copy: CopyObject::new().config(),
             get: GetObject::new().config(),
             put: PutObject::new().config(),
+            part: UploadPart::new().config(),
             list: ListObjectsV2::new().config(),
         }
     }
@@ -80,6 +84,18 @@ fn to_request(client: &Client, input: PutObjectInput) -> PutObjectFluentBuilder 
         .set_checksum_crc64_nvme(input.checksum_crc64_nvme)
         .set_content_md5(input.content_md5)
         .set_if_none_match(input.if_none_match)
+        .set_request_payer(input.request_payer)
+        .set_expected_bucket_owner(input.expected_bucket_owner)
+}
+
+/// The same for an UploadPart of ours.
+fn to_part_request(client: &Client, input: UploadPartInput) -> UploadPartFluentBuilder {
+    let request = client.upload_part().set_bucket(input.bucket).set_key(input.key).body(input.body);
+    request
+        .set_upload_id(input.upload_id)
+        .set_part_number(input.part_number)
+        .set_checksum_crc64_nvme(input.checksum_crc64_nvme)
+        .set_content_md5(input.content_md5)
         .set_request_payer(input.request_payer)
         .set_expected_bucket_owner(input.expected_bucket_owner)
 }
@@ -133,6 +149,25 @@ impl Bucket {
         let failed = |error| translate::<PutObjectError>(Operation::PutObject, error);
         let Some((route, call)) = self.lean.known(&self.lean.put) else {
             let request = to_request(&self.client, input);
+            let by_sdk = request.customize().interceptor(with_headers(headers)).interceptor(signed);
+            return Either::Left(async { by_sdk.send().await }.map_err(failed).boxed());
+        };
+        Either::Right(async move {
+            let answer = route.send(call, Input::erase(input), &headers, &signed).await.map_err(failed)?;
+            answer.read(call, failed).await
+        })
+    }
+
+    /// Sends an UploadPart with `headers` beside its own, and says of its body what `signed` does.
+    pub(super) fn send_part(
+        &self,
+        input: UploadPartInput,
+        headers: RequestHeaders,
+        signed: Signed,
+    ) -> impl Future<Output = Result<UploadPartOutput, RequestError>> + Send + '_ {
+        let failed = |error| translate::<UploadPartError>(Operation::UploadPart, error);
+        let Some((route, call)) = self.lean.known(&self.lean.part) else {
+            let request = to_part_request(&self.client, input);
             let by_sdk = request.customize().interceptor(with_headers(headers)).interceptor(signed);
             return Either::Left(async { by_sdk.send().await }.map_err(failed).boxed());
         };

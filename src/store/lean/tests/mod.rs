@@ -4,16 +4,19 @@
 
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering::SeqCst;
 
 use aws_credential_types::Credentials;
+use aws_sdk_s3::operation::upload_part::UploadPartInput;
+use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::http::Headers as HttpHeaders;
 use bytes::Bytes;
 
+use super::super::body::Signed;
 use super::super::{Acl, Addressing, Attributes, Bucket, CustomerKey, Encryption, Headers, Lock, Onto, PageRequest};
 use super::route::Scope;
-use crate::model::{Checksum, Checksummer, Class, Object, RequestError, Revision, Written};
+use crate::model::{Checksum, Checksummer, Class, Object, Operation, RequestError, Revision, Upload, Written};
 use wire::{COPIED, Canned, LISTED, LONGEST, Place, Sent, Wire};
 
 /// What is copied, and how.
@@ -228,6 +231,50 @@ async fn a_put_goes_as_the_sdk_sends_it() {
     }
 }
 
+fn upload(checksums: bool) -> Upload {
+    Upload {
+        id: "id+/=&?%é".to_owned(),
+        of: Revision { version_id: None, etag: "\"e\"".to_owned(), size: 7 },
+        part_size: 7,
+        checksums,
+        through_client: true,
+        lacks_tags: false,
+        parts: BTreeMap::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_part_goes_as_the_sdk_sends_it() {
+    let body = Bytes::from_static(b"content");
+    let checksum = Checksum::of(&body);
+    let trailer = || {
+        let headers = [("content-encoding", "aws-chunked"), ("x-amz-decoded-content-length", "7")];
+        headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    };
+    for place in places() {
+        for (key, checksums) in [("k", true), ("a b+%é//x", false)] {
+            let upload = upload(checksums);
+            for in_memory in [true, false] {
+                let (wire, taught) = (Wire::default(), Wire::default());
+                let [fresh, bucket] = [&wire, &taught].map(|wire| place.open(wire));
+                bucket.list(&PageRequest::default()).await.unwrap();
+                for bucket in [fresh, bucket] {
+                    if in_memory {
+                        let sent = bucket.upload_part(key, &upload, 10_000, &body, checksum).await.unwrap();
+                        assert_eq!((&sent.etag[..], sent.checksum), ("\"e\"", Some(checksum)));
+                    } else {
+                        // As a part is that is streamed, but for its body.
+                        let part = UploadPartInput::builder().key(key).upload_id(&upload.id).part_number(1);
+                        let part = part.body(ByteStream::from(body.clone()));
+                        bucket.upload(part, Signed::with_trailer(), trailer()).await.unwrap();
+                    }
+                }
+                assert_last_is_same(&wire, &taught, &format!("{place:?} {key} {in_memory}"));
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn credentials_are_those_of_the_moment() {
     let (wire, taught) = (Wire::default(), Wire::default());
@@ -337,7 +384,7 @@ async fn what_goes_wrong_is_told_as_the_sdk_tells_it() {
             wire.answers(canned.clone());
             let listed = other.list(&PageRequest::default()).await.map(|_| ());
             let (mut moved, body) = (Vec::new(), Bytes::new());
-            for reads in [true, false] {
+            for operation in [Operation::GetObject, Operation::PutObject, Operation::UploadPart] {
                 wire.next.lock().unwrap().clear();
                 let bucket = Place::default().open(&wire);
                 if taught {
@@ -345,9 +392,12 @@ async fn what_goes_wrong_is_told_as_the_sdk_tells_it() {
                 }
                 wire.poisoned.store(0, SeqCst);
                 wire.answers(canned.clone());
-                let answer = match reads {
-                    true => bucket.get(&Object::new("k", 0), 100).await.map(|_| ()),
-                    false => bucket.put("k", &body, Checksum::EMPTY, &Attributes::default(), false).await.map(|_| ()),
+                let answer = match operation {
+                    Operation::GetObject => bucket.get(&Object::new("k", 0), 100).await.map(|_| ()),
+                    Operation::UploadPart => {
+                        bucket.upload_part("k", &upload(true), 1, &body, Checksum::EMPTY).await.map(|_| ())
+                    }
+                    _ => bucket.put("k", &body, Checksum::EMPTY, &Attributes::default(), false).await.map(|_| ()),
                 };
                 let sdks = wire.sent().last().unwrap().is_sdks();
                 assert_eq!(sdks, !taught, "{sum}");

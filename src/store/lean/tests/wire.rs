@@ -26,6 +26,13 @@ use crate::pace::{Bounds, Pacer, RetryPolicy};
 /// 2026-11-21T12:34:56Z.
 pub(super) const NOW: u64 = 1_795_264_496;
 
+/// A name without the features of the SDK's that some calls have, and the call that teaches the route has not.
+fn without_features(name: &str) -> String {
+    let Some((name, features)) = name.split_once(" m/") else { return name.to_owned() };
+    let features: Vec<_> = features.split(',').filter(|feature| !["a", "c"].contains(feature)).collect();
+    format!("{name} m/{}", features.join(","))
+}
+
 /// A request as it would go over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
@@ -50,9 +57,11 @@ impl Sent {
     /// Without what the SDK tells only of itself. Its names are signed: so is what it tells there.
     pub(super) fn without_statistics(mut self) -> Self {
         self.headers.retain(|(name, _)| !["amz-sdk-invocation-id", "amz-sdk-request"].contains(&name.as_str()));
-        let is_other = self.headers.iter().any(|(name, value)| name == "x-amz-user-agent" && value.contains(" m/E,c"));
+        let is_other = self.header("x-amz-user-agent").is_some_and(|name| without_features(name) != name);
         for (name, value) in &mut self.headers {
-            *value = value.replace(" m/E,c", " m/E");
+            if name.ends_with("user-agent") {
+                *value = without_features(value);
+            }
             if is_other && name == "authorization" {
                 value.truncate(value.find("Signature=").unwrap());
             }
