@@ -19,7 +19,7 @@ use crate::model::{
     Checksum, Class, Done, Evidence, Failure, Item, Made, Money, Object, Operation, Origin, Outcome, Receipt,
     RequestError, Skip, Written, now,
 };
-use crate::pace::{ByteBudget, Kind};
+use crate::pace::{ByteBudget, Kind, Permits};
 use crate::store::{Bucket, Head};
 
 /// The largest object that CopyObject copies: 5 GiB. *Source:* CopyObject in the S3 API reference.
@@ -42,7 +42,9 @@ pub struct Copy {
     pub(super) budget: ByteBudget,
     pub(super) settings: CopySettings,
     /// Parts in flight: fewer than requests, so that large objects do not hold up small ones.
-    pub(super) part_slots: Arc<Semaphore>,
+    pub(super) part_slots: Arc<Permits>,
+    /// Those of them that are in memory: only as many as bring something.
+    pub(super) in_memory: Arc<Permits>,
     /// Parts of all uploads that are open: each is remembered until its object is complete.
     pub(super) open_parts: Arc<Semaphore>,
     /// Versions are not named in reads: they may not be read by version.
@@ -59,6 +61,10 @@ fn part_slots(concurrency: usize) -> usize {
     (concurrency - concurrency / 4).max(1)
 }
 
+/// Parts in memory at first. A machine near its store is busy with so few; each more takes memory that is
+/// touched for the first time, which costs more than to move the bytes.
+const FIRST_IN_MEMORY: usize = 4;
+
 impl Copy {
     /// A copy of `sources` into `dest`, with `concurrency` requests at once.
     pub fn new(
@@ -69,7 +75,8 @@ impl Copy {
         concurrency: usize,
     ) -> Self {
         let fallback = Fallback::new(settings.may_fall_back);
-        let part_slots = Arc::new(Semaphore::new(part_slots(concurrency).min(Semaphore::MAX_PERMITS)));
+        let most = part_slots(concurrency);
+        let (part_slots, in_memory) = (Permits::new(most, most), Permits::new(FIRST_IN_MEMORY, most));
         let open_parts = Arc::new(Semaphore::new(super::multipart::OPEN_PARTS as usize));
         let say_raised = std::sync::Once::new();
         let (unpinned, makes_opaque_etags) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -78,7 +85,8 @@ impl Copy {
             dest,
             budget,
             settings,
-            part_slots,
+            part_slots: Arc::new(part_slots),
+            in_memory: Arc::new(in_memory),
             open_parts,
             unpinned,
             makes_opaque_etags,

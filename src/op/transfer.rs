@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::copy::{Copied, Copy, Plan, written_as};
@@ -12,7 +11,7 @@ use super::evidence::{of_bytes, of_store_copy, parts_in};
 use super::route::Way;
 use super::{Steps, parts};
 use crate::model::{Checksum, Class, Evidence, Made, Operation, RequestError, Upload, UploadedPart, Written};
-use crate::pace::Reservation;
+use crate::pace::{Permit, Permits, Reservation};
 use crate::store::{Bucket, Head, PartRange, WINDOW, mismatch};
 
 /// How often all parts are read again and found to be the same before that is believed.
@@ -35,12 +34,14 @@ struct Route {
     way: Way,
     /// Parts are streamed, as they are too large for memory.
     streamed: bool,
+    /// What each part takes one of.
+    slots: Arc<Permits>,
     /// The upload, without its parts.
     upload: Upload,
 }
 
 /// What a part needs to be under way.
-type Slot = (OwnedSemaphorePermit, Option<Reservation>);
+type Slot = (Permit, Option<Reservation>);
 
 type NextSlot<'a> = Pin<Box<dyn Future<Output = Result<Slot, RequestError>> + Send + 'a>>;
 
@@ -58,13 +59,16 @@ pub(super) struct Transfer {
 impl Transfer {
     /// Of `key`, into `upload`, which may have parts already.
     pub(super) fn new(copy: &Copy, plan: &Plan<'_>, key: &str, upload: Upload) -> Self {
+        let streamed = upload.part_size > copy.largest_in_memory();
+        let slots = if plan.way == Way::Client && !streamed { &copy.in_memory } else { &copy.part_slots };
         let route = Route {
             source: plan.source.clone(),
             key: key.to_owned(),
             dest: copy.dest.clone(),
             dest_key: plan.dest_key.clone(),
             way: plan.way,
-            streamed: upload.part_size > copy.largest_in_memory(),
+            streamed,
+            slots: Arc::clone(slots),
             upload: Upload { parts: std::collections::BTreeMap::new(), ..upload.clone() },
         };
         let checksum = whole(&upload);
@@ -133,14 +137,10 @@ impl Transfer {
                 got = async { slot.as_mut()?.await.into() }, if waits => {
                     slot = None;
                     match (got, missing.next()) {
-                        (Some(Ok(held)), Some(number)) => {
+                        (Some(Ok(slot)), Some(number)) => {
                             let route = Arc::clone(&self.route);
                             let part = PartRange { number, bytes: self.bytes(number) };
-                            in_flight.spawn(async move {
-                                let sent = route.send(&part).await;
-                                drop(held);
-                                (part.number, sent)
-                            });
+                            in_flight.spawn(async move { (part.number, route.send_in(slot, &part).await) });
                         }
                         (Some(Err(error)), _) => failed = Some(error),
                         _ => {}
@@ -161,19 +161,19 @@ impl Transfer {
             (Way::Client, true) => Some(WINDOW),
             (Way::Client, false) => Some(bytes.end - bytes.start + CONNECTIONS),
         };
+        let slots = Arc::clone(&self.route.slots);
         async move {
             let stop = copy.dest.pacer().stop();
-            let interrupted = || RequestError::interrupted(Operation::UploadPart, 0);
-            let slot = tokio::select! {
+            let permit = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Err(interrupted()),
-                slot = Arc::clone(&copy.part_slots).acquire_owned() => slot.map_err(|_| interrupted())?,
+                () = stop.cancelled() => return Err(RequestError::interrupted(Operation::UploadPart, 0)),
+                permit = slots.acquire() => permit,
             };
             let bytes = match bytes {
                 Some(bytes) => Some(copy.reserve(bytes).await?),
                 None => None,
             };
-            Ok((slot, bytes))
+            Ok((permit, bytes))
         }
     }
 
@@ -186,7 +186,7 @@ impl Transfer {
         loop {
             let stop = copy.dest.pacer().stop();
             if let Some(number) = numbers.next().filter(|_| !stop.is_cancelled()) {
-                let slot = Arc::clone(&copy.part_slots).acquire_owned().await;
+                let slot = self.route.slots.acquire().await;
                 let (route, bytes) = (Arc::clone(&self.route), self.bytes(number));
                 reading.spawn(async move {
                     let sum = route.source.checksum_of(&route.key, &route.upload.of, &bytes).await;
@@ -315,6 +315,16 @@ fn whole(upload: &Upload) -> Option<Checksum> {
 }
 
 impl Route {
+    /// Sends one part, for which there is a slot.
+    async fn send_in(&self, (permit, bytes): Slot, part: &PartRange) -> Result<UploadedPart, RequestError> {
+        let sent = self.send(part).await;
+        drop(bytes);
+        #[allow(clippy::cast_precision_loss, reason = "a throughput")]
+        let moved = if sent.is_ok() { (part.bytes.end - part.bytes.start) as f64 } else { 0.0 };
+        self.slots.ended(permit, moved);
+        sent
+    }
+
     /// Sends one part.
     async fn send(&self, part: &PartRange) -> Result<UploadedPart, RequestError> {
         let (of, upload) = (&self.upload.of, &self.upload);

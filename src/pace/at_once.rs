@@ -1,15 +1,15 @@
-//! How many requests are in flight: as many as still add to the throughput. Pure.
+//! How many requests, or parts, are in flight: as many as still add to the throughput. Pure.
 //!
 //! It begins low and doubles while the throughput grows; from then on it tries a few more now and then,
 //! and keeps them where they were worth it. A server that gets slower with its load is not overrun.
 
 use std::time::Duration;
 
-/// Requests in flight at first: connections are not opened by the hundred at once.
-const FIRST: usize = 32;
-
 /// The least that a window takes.
 const WINDOW: Duration = Duration::from_millis(50);
+
+/// What is under way takes some time, whatever the clock says.
+const LEAST: Duration = Duration::from_micros(1);
 
 /// A doubling is worth it from such a gain in throughput.
 const WORTH_DOUBLING: f64 = 1.15;
@@ -33,15 +33,19 @@ enum Phase {
     Try(usize),
 }
 
-/// A bound of the requests in flight. Times are those since the run began.
+/// A bound of what is in flight. Times are those since the run began.
 #[derive(Debug)]
 pub(super) struct AtOnce {
     limit: usize,
+    first: usize,
     most: usize,
     phase: Phase,
     patience: Duration,
-    since: Duration,
+    /// What began earlier does not count.
+    since: Option<Duration>,
     work: f64,
+    /// The time that what counts was under way, added up.
+    under_way: Duration,
     done: usize,
     busy: usize,
     /// The throughput at the last limit.
@@ -49,15 +53,18 @@ pub(super) struct AtOnce {
 }
 
 impl AtOnce {
-    /// A bound of at most `most`.
-    pub(super) fn new(most: usize) -> Self {
+    /// A bound of `first` at first, and of at most `most`.
+    pub(super) fn new(first: usize, most: usize) -> Self {
+        let first = first.min(most);
         Self {
-            limit: FIRST.min(most),
+            limit: first,
+            first,
             most,
             phase: Phase::Start(0),
             patience: TRY_AGAIN[0],
-            since: Duration::ZERO,
+            since: None,
             work: 0.0,
+            under_way: Duration::ZERO,
             done: 0,
             busy: 0,
             before: 0.0,
@@ -69,20 +76,27 @@ impl AtOnce {
         self.limit
     }
 
-    /// Takes in that a request has ended, worth `work`; `busy` tells whether the bound was reached. The
-    /// new bound, where it changes.
+    /// Takes in that one has ended that `began` then, worth `work`; `busy` tells whether the bound was
+    /// reached. The new bound, where it changes.
     #[allow(clippy::cast_precision_loss, reason = "thousands")]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
-    pub(super) fn ended(&mut self, now: Duration, work: f64, busy: bool) -> Option<usize> {
-        self.done += 1;
-        self.work += work;
-        self.busy += usize::from(busy);
-        let elapsed = now.saturating_sub(self.since);
-        if elapsed < WINDOW || self.done < self.limit {
+    pub(super) fn ended(&mut self, began: Duration, now: Duration, work: f64, busy: bool) -> Option<usize> {
+        // What is under way when the first ends has opened connections, and touched new memory.
+        let since = *self.since.get_or_insert(now);
+        if began < since {
             return None;
         }
-        let (throughput, was_busy) = (self.work / elapsed.as_secs_f64(), self.busy * 2 > self.done);
-        (self.since, self.work, self.done, self.busy) = (now, 0.0, 0, 0);
+        self.done += 1;
+        self.work += work;
+        self.under_way += now.saturating_sub(began);
+        self.busy += usize::from(busy);
+        if now.saturating_sub(since) < WINDOW || self.done < self.limit {
+            return None;
+        }
+        // Little's law: what ends in bursts does not blur it.
+        let throughput = self.limit as f64 * self.work / self.under_way.max(LEAST).as_secs_f64();
+        let was_busy = self.busy * 2 > self.done;
+        (self.since, self.work, self.under_way, self.done, self.busy) = (Some(now), 0.0, Duration::ZERO, 0, 0);
         if !was_busy || self.limit == self.most && !matches!(self.phase, Phase::Try(_)) {
             return None;
         }
@@ -94,7 +108,7 @@ impl AtOnce {
             Phase::Start(misses) if misses + 1 < MISSES => self.phase = Phase::Start(misses + 1),
             // The last doubling was not worth it.
             Phase::Start(_) => {
-                self.limit = (old / 2).max(FIRST.min(self.most));
+                self.limit = (old / 2).max(self.first);
                 self.phase = Phase::Hold(now + self.patience);
             }
             Phase::Hold(until) if now < until => self.before = throughput,
@@ -117,49 +131,69 @@ impl AtOnce {
 mod tests {
     use super::*;
 
-    /// The bound after so many seconds against a server that answers after so long, told by the
-    /// requests in flight.
-    fn after(seconds: f64, most: usize, latency: impl Fn(usize) -> f64) -> usize {
-        let mut at_once = AtOnce::new(most);
-        let mut now = 0.0;
-        while now < seconds {
-            let limit = at_once.limit();
-            now += latency(limit) / limit as f64;
-            at_once.ended(Duration::from_secs_f64(now), 1.0, true);
+    const FIRST: usize = 32;
+
+    /// The bound after so many seconds against a server that answers after so long, told by what is in
+    /// flight and by how many were answered before.
+    fn after(seconds: f64, mut at_once: AtOnce, latency: impl Fn(usize, usize) -> f64) -> usize {
+        let mut in_flight = std::collections::BinaryHeap::new();
+        let (mut now, mut answered) = (0, 0);
+        while (now as f64) < seconds * 1e9 {
+            while in_flight.len() < at_once.limit() {
+                let takes = latency(at_once.limit(), answered) * 1e9;
+                in_flight.push(std::cmp::Reverse((now + takes as u64, now)));
+            }
+            let std::cmp::Reverse((ends, began)) = in_flight.pop().unwrap();
+            (now, answered) = (ends, answered + 1);
+            at_once.ended(Duration::from_nanos(began), Duration::from_nanos(now), 1.0, true);
         }
         at_once.limit()
     }
 
     #[test]
     fn what_adds_to_the_throughput_is_used_within_a_second() {
-        assert_eq!(after(1.0, 256, |_| 0.05), 256);
-        assert_eq!(after(1.0, 8, |_| 0.05), 8);
+        assert_eq!(after(1.0, AtOnce::new(FIRST, 256), |_, _| 0.05), 256);
+        assert_eq!(after(1.0, AtOnce::new(FIRST, 8), |_, _| 0.05), 8);
     }
 
     #[test]
     fn a_server_that_gets_slower_with_its_load_is_not_overrun() {
-        let limit = after(60.0, 256, |limit| 0.02 * (limit as f64 / 40.0).max(1.0));
+        let limit = after(60.0, AtOnce::new(FIRST, 256), |limit, _| 0.02 * (limit as f64 / 40.0).max(1.0));
         assert!((32..=80).contains(&limit), "{limit}");
     }
 
     #[test]
     fn a_server_that_gets_faster_is_followed() {
-        let mut at_once = AtOnce::new(256);
-        let mut now = 0.0;
-        while now < 120.0 {
-            let limit = at_once.limit() as f64;
-            let capacity = if now < 10.0 { 1_000.0 } else { 1e6 };
-            now += (limit / capacity).max(0.02) / limit;
-            at_once.ended(Duration::from_secs_f64(now), 1.0, true);
+        let latency = |limit: usize, answered| (limit as f64 / if answered < 10_000 { 1_000.0 } else { 1e6 }).max(0.02);
+        let limit = after(120.0, AtOnce::new(FIRST, 256), latency);
+        assert!(limit > 200, "{limit}");
+    }
+
+    #[test]
+    fn few_are_enough_where_they_fill_the_line_whatever_the_first_take() {
+        for slow in [0.0, 0.1, 1.0] {
+            // The first answers take longer, and each a little more or less than others.
+            let latency = |limit: usize, answered: usize| {
+                let first = if answered < 4 { slow } else { 0.0 };
+                first + 0.01 * limit as f64 * (0.9 + 0.02 * (answered * 7 % 11) as f64)
+            };
+            let limit = after(20.0, AtOnce::new(4, 192), latency);
+            assert!((4..=8).contains(&limit), "{limit} after {slow}");
         }
-        assert!(at_once.limit() > 200, "{}", at_once.limit());
+    }
+
+    #[test]
+    fn many_are_found_from_few_within_seconds() {
+        let latency = |_, answered: usize| 0.3 * (0.7 + 0.06 * (answered * 7 % 11) as f64);
+        let limit = after(3.0, AtOnce::new(4, 192), latency);
+        assert!(limit >= 32, "{limit}");
     }
 
     #[test]
     fn nothing_is_concluded_while_there_is_too_little_work() {
-        let mut at_once = AtOnce::new(256);
+        let mut at_once = AtOnce::new(FIRST, 256);
         for n in 0..1_000 {
-            at_once.ended(Duration::from_millis(n * 10), 1.0, false);
+            at_once.ended(Duration::from_millis(n * 10), Duration::from_millis(n * 10 + 10), 1.0, false);
         }
         assert_eq!(at_once.limit(), FIRST);
     }

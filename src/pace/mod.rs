@@ -26,13 +26,13 @@ use tokio_util::sync::CancellationToken;
 pub use budget::{ByteBudget, Reservation};
 pub use gates::{Slowed, Spot};
 pub use kind::Kind;
+pub use permits::{Permit, Permits};
 pub use retry::RetryPolicy;
 pub use stats::{Sent, Stats};
 
 use crate::model::{Class, Operation, RequestError};
 use cap::Cap;
 use gates::{Asks, Gates};
-use permits::Permits;
 use typical::Typical;
 
 /// What a copy within the store is assumed to move at least: bytes per second. S3 copies at tens of
@@ -49,6 +49,9 @@ const LAST_ATTEMPTS: RetryPolicy = RetryPolicy { attempts: 3, patience: Duration
 /// How often it is looked whether a request that is under way has become late: what is usual may not
 /// have been known when it was sent.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Requests in flight at first: connections are not opened by the hundred at once.
+const FIRST: usize = 32;
 
 /// How long a body may pause at least, and at most. *Source* of the latter: the grace of the AWS SDK's
 /// stalled-stream protection is 20 s.
@@ -110,7 +113,7 @@ impl Pacer {
         let bytes = bounds.bandwidth.map(|bytes| Cap::new(bytes as f64));
         Arc::new(Self {
             bounds,
-            permits: Permits::new(bounds.concurrency),
+            permits: Permits::new(FIRST, bounds.concurrency),
             gates: Gates::default(),
             requests: bounds.max_rps.map(Cap::new),
             bytes,
@@ -278,7 +281,7 @@ impl Pacer {
     }
 
     /// Waits for the turn of a request: at the limits, for a permit, and for the cap.
-    async fn admit(&self, ask: Ask<'_>) -> (Arc<gates::Gate>, permits::Permit<'_>) {
+    async fn admit(&self, ask: Ask<'_>) -> (Arc<gates::Gate>, Permit) {
         loop {
             let (gate, epoch) = self.gates.pass(ask.spot, ask.operation.into()).await;
             let permit = self.permits.acquire().await;

@@ -1,32 +1,36 @@
-//! Who may send a request now: permits, whose number follows what is worth it.
+//! What may be under way now: permits, whose number follows what is worth it.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::at_once::AtOnce;
 
-/// The permits of a run.
+/// Permits, whose number follows what is worth it.
 #[derive(Debug)]
-pub(super) struct Permits {
-    semaphore: Semaphore,
+pub struct Permits {
+    semaphore: Arc<Semaphore>,
     /// Permits that are out and too many: they are not given back.
     owed: AtomicUsize,
     at_once: Mutex<AtOnce>,
     began: Instant,
 }
 
-/// The right to send one request.
-pub(super) type Permit<'a> = SemaphorePermit<'a>;
+/// The right to send one request, or to have one part under way.
+#[derive(Debug)]
+pub struct Permit {
+    permit: OwnedSemaphorePermit,
+    since: Instant,
+}
 
 impl Permits {
-    /// At most `most` permits.
-    pub(super) fn new(most: usize) -> Self {
-        let at_once = AtOnce::new(most.clamp(1, Semaphore::MAX_PERMITS));
+    /// `first` permits at first, and at most `most`.
+    pub fn new(first: usize, most: usize) -> Self {
+        let at_once = AtOnce::new(first, most.clamp(1, Semaphore::MAX_PERMITS));
         Self {
-            semaphore: Semaphore::new(at_once.limit()),
+            semaphore: Arc::new(Semaphore::new(at_once.limit())),
             owed: AtomicUsize::new(0),
             at_once: Mutex::new(at_once),
             began: Instant::now(),
@@ -42,21 +46,22 @@ impl Permits {
     ///
     /// # Cancellation
     /// Safe: nothing is taken before the future is finished.
-    pub(super) async fn acquire(&self) -> Permit<'_> {
+    pub async fn acquire(&self) -> Permit {
         loop {
             // It is never closed.
-            if let Ok(permit) = self.semaphore.acquire().await {
-                return permit;
+            if let Ok(permit) = Arc::clone(&self.semaphore).acquire_owned().await {
+                return Permit { permit, since: Instant::now() };
             }
         }
     }
 
-    /// Gives a permit back whose request was worth `work`.
-    pub(super) fn ended(&self, permit: Permit<'_>, work: f64) {
+    /// Gives a permit back: what it was for is over, and was worth `work`.
+    pub fn ended(&self, permit: Permit, work: f64) {
         let busy = self.semaphore.available_permits() == 0;
         let mut at_once = self.at_once();
         let before = at_once.limit();
-        let changed = at_once.ended(self.began.elapsed(), work, busy);
+        let since = permit.since.duration_since(self.began);
+        let changed = at_once.ended(since, self.began.elapsed(), work, busy);
         drop(at_once);
         match changed {
             Some(limit) if limit > before => {
@@ -68,7 +73,7 @@ impl Permits {
             None => {}
         }
         if self.owed.fetch_update(Relaxed, Relaxed, |owed| owed.checked_sub(1)).is_ok() {
-            permit.forget();
+            permit.permit.forget();
         }
     }
 
