@@ -109,6 +109,10 @@ struct DestArgs {
     /// Send unsigned requests to the destination
     #[arg(long)]
     dest_no_sign_request: bool,
+    /// Leave what is written out of signatures: saves a SHA-256 where the endpoint is plain http and checks no
+    /// CRC-64
+    #[arg(long)]
+    unsigned_payload: bool,
     /// Accept that the requester pays for the destination
     #[arg(long)]
     dest_request_payer: bool,
@@ -133,6 +137,7 @@ impl StoreArgs {
             region: self.region.clone(),
             profile: self.profile.clone(),
             no_sign_request: self.no_sign_request,
+            unsigned_payload: false,
             request_payer: self.request_payer,
             addressing: self.addressing_style.map(Addressing::from).unwrap_or_default(),
             expected_bucket_owner: self.expected_bucket_owner.clone(),
@@ -151,6 +156,7 @@ impl EndArgs {
             region: own.source_region.clone().or(both.region),
             profile: own.source_profile.clone().or(both.profile),
             no_sign_request: own.source_no_sign_request || both.no_sign_request,
+            unsigned_payload: false,
             request_payer: own.source_request_payer || both.request_payer,
             addressing: own.source_addressing_style.map_or(both.addressing, Addressing::from),
             expected_bucket_owner: own.source_expected_bucket_owner.clone().or(both.expected_bucket_owner),
@@ -167,6 +173,7 @@ impl EndArgs {
             region: own.dest_region.clone().or(both.region),
             profile: own.dest_profile.clone().or(both.profile),
             no_sign_request: own.dest_no_sign_request || both.no_sign_request,
+            unsigned_payload: own.unsigned_payload,
             request_payer: own.dest_request_payer || both.request_payer,
             addressing: own.dest_addressing_style.map_or(both.addressing, Addressing::from),
             expected_bucket_owner: own.dest_expected_bucket_owner.clone().or(both.expected_bucket_owner),

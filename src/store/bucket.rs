@@ -41,6 +41,8 @@ pub struct Bucket {
     pub(super) guards_overwrites: Arc<Negotiated>,
     /// The key of SSE-C that its objects are, or will be, encrypted with.
     pub(super) customer_key: Option<CustomerKey>,
+    /// Whether bodies are left out of signatures, as the user wants it.
+    pub(super) unsigned_payload: bool,
     /// Whether requests go over TLS, which protects their bodies.
     pub(super) tls: bool,
     /// Whether the store has said of a body that it has checked its CRC-64.
@@ -160,10 +162,11 @@ impl Bucket {
         Spot { bucket: &self.name, key }
     }
 
-    /// Whether bodies need no SHA-256: TLS protects them, or the store checks their CRC-64, which is
-    /// signed. Until it has shown that it does, they are signed whole.
-    pub(super) fn leaves_bodies_unsigned(&self) -> bool {
-        self.tls || self.confirms.load(Relaxed)
+    /// Whether bodies need no SHA-256: where the user says so, and where a CRC-64, which is signed, goes with
+    /// them and TLS protects them, or the store checks it. Until it has shown that it does, they are signed whole.
+    /// Stores that know no CRC-64 are old, and some of them refuse what is unsigned.
+    pub(super) fn leaves_bodies_unsigned(&self, with_crc: bool) -> bool {
+        self.unsigned_payload || with_crc && (self.tls || self.confirms.load(Relaxed))
     }
 
     /// Notes that a store has confirmed the checksum of a body.

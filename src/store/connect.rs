@@ -51,6 +51,8 @@ pub struct EndConfig {
     pub profile: Option<String>,
     /// Requests are sent without a signature.
     pub no_sign_request: bool,
+    /// Bodies are left out of signatures (`UNSIGNED-PAYLOAD`), whatever else protects them.
+    pub unsigned_payload: bool,
     /// The requester pays (`x-amz-request-payer`).
     pub request_payer: bool,
     /// Where the bucket's name goes.
@@ -175,6 +177,7 @@ impl End {
             writes_checksums: Arc::new(Negotiated::new(CHECKSUMS)),
             guards_overwrites: Arc::new(Negotiated::new("conditions on what is overwritten")),
             customer_key: self.config.customer_key.clone(),
+            unsigned_payload: self.config.unsigned_payload,
             confirms: Arc::default(),
             buffers: self.buffers.clone(),
             tls: self.endpoint_url().is_none_or(|url| url.starts_with("https://")),

@@ -114,7 +114,7 @@ impl Bucket {
         let with_crc = upload.checksums;
         let md5 = (!with_crc).then(|| content_md5(body));
         self.call((operation, key), transfer_allowance(body.len() as u64), || async {
-            let unsigned = with_crc && self.leaves_bodies_unsigned();
+            let unsigned = self.leaves_bodies_unsigned(with_crc);
             let (sent, signed) = body_of(body, unsigned);
             let part = UploadPartInput::builder().key(key).upload_id(&upload.id).part_number(number.into());
             let part = part

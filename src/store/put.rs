@@ -36,7 +36,7 @@ impl Bucket {
                 self.call((operation, key), transfer_allowance(body.len() as u64), || async {
                     let mut headers = attributes.clone();
                     headers.extend(self.customer_key.iter().flat_map(|key| key.to_request()));
-                    let unsigned = with_crc && self.leaves_bodies_unsigned();
+                    let unsigned = self.leaves_bodies_unsigned(with_crc);
                     let (sent, signed) = body_of(body, unsigned);
                     let input = PutObjectInput::builder().bucket(&self.name).key(key).body(sent);
                     let input = input

@@ -14,7 +14,9 @@ use aws_smithy_runtime_api::http::Headers as HttpHeaders;
 use bytes::Bytes;
 
 use super::super::body::Signed;
-use super::super::{Acl, Addressing, Attributes, Bucket, CustomerKey, Encryption, Headers, Lock, Onto, PageRequest};
+use super::super::{
+    Acl, Addressing, Attributes, Bucket, CustomerKey, Encryption, EndConfig, Headers, Lock, Onto, PageRequest,
+};
 use super::route::Scope;
 use crate::model::{Checksum, Checksummer, Class, Object, Operation, RequestError, Revision, Upload, Written};
 use wire::{COPIED, Canned, LISTED, LONGEST, Place, Sent, Wire};
@@ -62,11 +64,47 @@ fn places() -> Vec<Place> {
         Place::of("arn:aws:s3-object-lambda:eu-west-1:123456789012:accesspoint/lambda"),
         Place::at("http://127.0.0.1:9000", Addressing::Auto),
         Place::at("http://127.0.0.1:9000/", Addressing::Path),
+        unsigned("http://127.0.0.1:9000"),
         Place::at("https://store.example:443/base/", Addressing::Path),
         Place::at("http://store.example:80", Addressing::Virtual),
         Place::at("https://oss-eu-central-1.aliyuncs.com", Addressing::Auto),
         Place::at("https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com", Addressing::Auto),
     ]
+}
+
+/// Where bodies are left out of signatures, as the user wants it.
+fn unsigned(url: &str) -> Place {
+    let place = Place::at(url, Addressing::Auto);
+    Place { config: EndConfig { unsigned_payload: true, ..place.config.clone() }, ..place }
+}
+
+#[tokio::test]
+async fn a_body_has_no_second_hash_that_nobody_needs() {
+    let (http, https) = ("http://127.0.0.1:9000", "https://store.example");
+    let plain = |url| Place::at(url, Addressing::Auto);
+    for (place, confirmed, checksums, has_sha256) in [
+        (plain(http), false, true, true),
+        (plain(http), true, true, false),
+        (plain(http), true, false, true),
+        (plain(https), false, true, false),
+        (plain(https), false, false, true),
+        (unsigned(http), false, true, false),
+        (unsigned(http), false, false, false),
+    ] {
+        let (wire, body) = (Wire::default(), Bytes::from_static(b"content"));
+        let (bucket, checksum) = (place.open(&wire), Checksum::of(&body));
+        bucket.confirmed(confirmed.then_some(checksum));
+        for _ in 0..2 {
+            bucket.upload_part("k", &upload(checksums), 1, &body, checksum).await.unwrap();
+            let sha256 = wire.sent().pop().unwrap().header("x-amz-content-sha256").unwrap().to_owned();
+            let known = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
+            assert_eq!(
+                sha256,
+                if has_sha256 { known } else { "UNSIGNED-PAYLOAD" },
+                "{place:?} {confirmed} {checksums}"
+            );
+        }
+    }
 }
 
 fn copies() -> Vec<Copy> {
