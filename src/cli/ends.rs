@@ -109,8 +109,7 @@ struct DestArgs {
     /// Send unsigned requests to the destination
     #[arg(long)]
     dest_no_sign_request: bool,
-    /// Leave what is written out of signatures: saves a SHA-256 where the endpoint is plain http and checks no
-    /// CRC-64
+    /// Leave all bodies out of signatures: a SHA-256 less for stores over plain http that check no CRC-64
     #[arg(long)]
     unsigned_payload: bool,
     /// Accept that the requester pays for the destination
@@ -156,7 +155,8 @@ impl EndArgs {
             region: own.source_region.clone().or(both.region),
             profile: own.source_profile.clone().or(both.profile),
             no_sign_request: own.source_no_sign_request || both.no_sign_request,
-            unsigned_payload: false,
+            // Nothing is written there: the ends are not to differ in it.
+            unsigned_payload: self.dest.unsigned_payload,
             request_payer: own.source_request_payer || both.request_payer,
             addressing: own.source_addressing_style.map_or(both.addressing, Addressing::from),
             expected_bucket_owner: own.source_expected_bucket_owner.clone().or(both.expected_bucket_owner),
@@ -304,4 +304,27 @@ async fn check_object(bucket: &Bucket, location: &Location, version_id: Option<&
         _ => String::new(),
     };
     Err(Error::Unworkable(format!("there is no object {shown}{hint}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        ends: EndArgs,
+    }
+
+    #[test]
+    fn bodies_that_are_not_signed_make_no_other_end() {
+        let typed = |flags: &[&str]| Typed::try_parse_from([&["s3bulk"], flags].concat()).unwrap().ends;
+        let plain = typed(&[]);
+        assert!(!plain.dest().unsigned_payload && plain.are_alike());
+        let unsigned = typed(&["--unsigned-payload"]);
+        assert!(unsigned.dest().unsigned_payload && unsigned.are_alike());
+        assert!(!typed(&["--unsigned-payload", "--dest-profile", "other"]).are_alike());
+    }
 }

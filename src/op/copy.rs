@@ -42,7 +42,7 @@ pub struct Copy {
     pub(super) budget: ByteBudget,
     pub(super) settings: CopySettings,
     /// Parts in flight: fewer than requests, so that large objects do not hold up small ones.
-    pub(super) part_slots: Arc<Permits>,
+    pub(super) part_slots: Arc<Semaphore>,
     /// Those of them that are in memory: only as many as bring something.
     pub(super) in_memory: Arc<Permits>,
     /// Parts of all uploads that are open: each is remembered until its object is complete.
@@ -76,7 +76,8 @@ impl Copy {
     ) -> Self {
         let fallback = Fallback::new(settings.may_fall_back);
         let most = part_slots(concurrency);
-        let (part_slots, in_memory) = (Permits::new(most, most), Permits::new(FIRST_IN_MEMORY, most));
+        let part_slots = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        let in_memory = Arc::new(Permits::new(FIRST_IN_MEMORY, most));
         let open_parts = Arc::new(Semaphore::new(super::multipart::OPEN_PARTS as usize));
         let say_raised = std::sync::Once::new();
         let (unpinned, makes_opaque_etags) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -85,8 +86,8 @@ impl Copy {
             dest,
             budget,
             settings,
-            part_slots: Arc::new(part_slots),
-            in_memory: Arc::new(in_memory),
+            part_slots,
+            in_memory,
             open_parts,
             unpinned,
             makes_opaque_etags,

@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::copy::{Copied, Copy, Plan, written_as};
@@ -34,14 +35,19 @@ struct Route {
     way: Way,
     /// Parts are streamed, as they are too large for memory.
     streamed: bool,
-    /// What each part takes one of.
-    slots: Arc<Permits>,
+    /// Permits for parts in memory.
+    in_memory: Arc<Permits>,
     /// The upload, without its parts.
     upload: Upload,
 }
 
 /// What a part needs to be under way.
-type Slot = (Permit, Option<Reservation>);
+#[derive(Debug)]
+struct Slot {
+    in_memory: Option<Permit>,
+    _part: OwnedSemaphorePermit,
+    _bytes: Option<Reservation>,
+}
 
 type NextSlot<'a> = Pin<Box<dyn Future<Output = Result<Slot, RequestError>> + Send + 'a>>;
 
@@ -60,7 +66,6 @@ impl Transfer {
     /// Of `key`, into `upload`, which may have parts already.
     pub(super) fn new(copy: &Copy, plan: &Plan<'_>, key: &str, upload: Upload) -> Self {
         let streamed = upload.part_size > copy.largest_in_memory();
-        let slots = if plan.way == Way::Client && !streamed { &copy.in_memory } else { &copy.part_slots };
         let route = Route {
             source: plan.source.clone(),
             key: key.to_owned(),
@@ -68,7 +73,7 @@ impl Transfer {
             dest_key: plan.dest_key.clone(),
             way: plan.way,
             streamed,
-            slots: Arc::clone(slots),
+            in_memory: Arc::clone(&copy.in_memory),
             upload: Upload { parts: std::collections::BTreeMap::new(), ..upload.clone() },
         };
         let checksum = whole(&upload);
@@ -149,7 +154,9 @@ impl Transfer {
                 else => break,
             }
         }
-        self.checksum = whole(&self.upload);
+        if self.checksum.is_none() {
+            self.checksum = whole(&self.upload);
+        }
         failed.map_or(Ok(()), Err)
     }
 
@@ -161,19 +168,24 @@ impl Transfer {
             (Way::Client, true) => Some(WINDOW),
             (Way::Client, false) => Some(bytes.end - bytes.start + CONNECTIONS),
         };
-        let slots = Arc::clone(&self.route.slots);
+        let is_in_memory = self.way == Way::Client && !self.route.streamed;
         async move {
             let stop = copy.dest.pacer().stop();
-            let permit = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Err(RequestError::interrupted(Operation::UploadPart, 0)),
-                permit = slots.acquire() => permit,
+            let interrupted = || RequestError::interrupted(Operation::UploadPart, 0);
+            let permits = async {
+                let in_memory = if is_in_memory { Some(copy.in_memory.acquire().await) } else { None };
+                (in_memory, Arc::clone(&copy.part_slots).acquire_owned().await)
             };
-            let bytes = match bytes {
+            let (in_memory, part) = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(interrupted()),
+                permits = permits => permits,
+            };
+            let _bytes = match bytes {
                 Some(bytes) => Some(copy.reserve(bytes).await?),
                 None => None,
             };
-            Ok((permit, bytes))
+            Ok(Slot { in_memory, _part: part.map_err(|_| interrupted())?, _bytes })
         }
     }
 
@@ -186,7 +198,7 @@ impl Transfer {
         loop {
             let stop = copy.dest.pacer().stop();
             if let Some(number) = numbers.next().filter(|_| !stop.is_cancelled()) {
-                let slot = self.route.slots.acquire().await;
+                let slot = Arc::clone(&copy.part_slots).acquire_owned().await;
                 let (route, bytes) = (Arc::clone(&self.route), self.bytes(number));
                 reading.spawn(async move {
                     let sum = route.source.checksum_of(&route.key, &route.upload.of, &bytes).await;
@@ -202,6 +214,7 @@ impl Transfer {
             let sum = sum?;
             if self.upload.parts.get(&number).is_some_and(|part| part.checksum != Some(sum)) {
                 self.upload.parts.remove(&number);
+                self.checksum = None;
             }
         }
         Ok(self.upload.parts.len() < parts)
@@ -316,12 +329,13 @@ fn whole(upload: &Upload) -> Option<Checksum> {
 
 impl Route {
     /// Sends one part, for which there is a slot.
-    async fn send_in(&self, (permit, bytes): Slot, part: &PartRange) -> Result<UploadedPart, RequestError> {
+    async fn send_in(&self, slot: Slot, part: &PartRange) -> Result<UploadedPart, RequestError> {
         let sent = self.send(part).await;
-        drop(bytes);
-        #[allow(clippy::cast_precision_loss, reason = "a throughput")]
-        let moved = if sent.is_ok() { (part.bytes.end - part.bytes.start) as f64 } else { 0.0 };
-        self.slots.ended(permit, moved);
+        if let Some(permit) = slot.in_memory {
+            #[allow(clippy::cast_precision_loss, reason = "a throughput")]
+            let moved = if sent.is_ok() { (part.bytes.end - part.bytes.start) as f64 } else { 0.0 };
+            self.in_memory.ended(permit, moved);
+        }
         sent
     }
 
@@ -347,4 +361,34 @@ impl Route {
 fn ended_badly(error: &tokio::task::JoinError) -> RequestError {
     let message = format!("a part's task ended badly: {error}");
     RequestError::local(Operation::UploadPart, Class::Permanent, "InternalError", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Revision;
+
+    #[test]
+    fn the_whole_has_a_checksum_once_all_parts_have() {
+        let body: Vec<u8> = (0..=250).cycle().take(25).collect();
+        let of = Revision { etag: "e".to_owned(), version_id: None, size: body.len() as u64 };
+        let part = |bytes: &[u8]| UploadedPart { etag: "e".to_owned(), checksum: Some(Checksum::of(bytes)) };
+        let parts = body.chunks(10).zip(1..).map(|(bytes, number)| (number, part(bytes))).collect();
+        let upload = Upload {
+            id: "id".to_owned(),
+            of,
+            part_size: 10,
+            checksums: true,
+            through_client: true,
+            lacks_tags: false,
+            parts,
+        };
+        assert_eq!(whole(&upload), Some(Checksum::of(&body)));
+        for number in 1..=3 {
+            let (mut lacks_part, mut lacks_checksum) = (upload.clone(), upload.clone());
+            lacks_part.parts.remove(&number);
+            lacks_checksum.parts.get_mut(&number).unwrap().checksum = None;
+            assert_eq!((whole(&lacks_part), whole(&lacks_checksum)), (None, None), "{number}");
+        }
+    }
 }

@@ -8,6 +8,12 @@ use std::time::Duration;
 /// The least that a window takes.
 const WINDOW: Duration = Duration::from_millis(50);
 
+/// How much more it must be, times the square root of how many tell of it: few differ by chance.
+const DOUBT: f64 = 0.5;
+
+/// So many tell, later, of a bound that is smaller.
+const ENOUGH: usize = 32;
+
 /// What is under way takes some time, whatever the clock says.
 const LEAST: Duration = Duration::from_micros(1);
 
@@ -81,7 +87,7 @@ impl AtOnce {
     #[allow(clippy::cast_precision_loss, reason = "thousands")]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
     pub(super) fn ended(&mut self, began: Duration, now: Duration, work: f64, busy: bool) -> Option<usize> {
-        // What is under way when the first ends has opened connections, and touched new memory.
+        // What was under way when the first ended, or when the bound changed, tells nothing of it.
         let since = *self.since.get_or_insert(now);
         if began < since {
             return None;
@@ -90,11 +96,13 @@ impl AtOnce {
         self.work += work;
         self.under_way += now.saturating_sub(began);
         self.busy += usize::from(busy);
-        if now.saturating_sub(since) < WINDOW || self.done < self.limit {
+        let enough = if matches!(self.phase, Phase::Start(_)) { self.limit } else { self.limit.max(ENOUGH) };
+        if now.saturating_sub(since) < WINDOW || self.done < enough {
             return None;
         }
         // Little's law: what ends in bursts does not blur it.
         let throughput = self.limit as f64 * self.work / self.under_way.max(LEAST).as_secs_f64();
+        let doubt = DOUBT / (self.done as f64).sqrt();
         let was_busy = self.busy * 2 > self.done;
         (self.since, self.work, self.under_way, self.done, self.busy) = (Some(now), 0.0, Duration::ZERO, 0, 0);
         if !was_busy || self.limit == self.most && !matches!(self.phase, Phase::Try(_)) {
@@ -102,7 +110,7 @@ impl AtOnce {
         }
         let old = self.limit;
         match self.phase {
-            Phase::Start(_) if throughput > self.before * WORTH_DOUBLING => {
+            Phase::Start(_) if throughput > self.before * (WORTH_DOUBLING + doubt) => {
                 (self.before, self.limit, self.phase) = (throughput, (old * 2).min(self.most), Phase::Start(0));
             }
             Phase::Start(misses) if misses + 1 < MISSES => self.phase = Phase::Start(misses + 1),
@@ -117,7 +125,7 @@ impl AtOnce {
                 self.limit = ((old as f64 * MORE).ceil() as usize).min(self.most);
             }
             Phase::Try(before) => {
-                let is_worth_it = throughput > self.before * WORTH_MORE;
+                let is_worth_it = throughput > self.before * (WORTH_MORE + doubt);
                 self.patience = if is_worth_it { TRY_AGAIN[0] } else { (self.patience * 2).min(TRY_AGAIN[1]) };
                 self.limit = if is_worth_it { old } else { before };
                 self.phase = Phase::Hold(now + self.patience);
@@ -129,23 +137,29 @@ impl AtOnce {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
+    use proptest::prelude::Rng as _;
+    use proptest::test_runner::{RngAlgorithm, TestRng};
+
     use super::*;
 
     const FIRST: usize = 32;
 
     /// The bound after so many seconds against a server that answers after so long, told by what is in
     /// flight and by how many were answered before.
-    fn after(seconds: f64, mut at_once: AtOnce, latency: impl Fn(usize, usize) -> f64) -> usize {
-        let mut in_flight = std::collections::BinaryHeap::new();
-        let (mut now, mut answered) = (0, 0);
-        while (now as f64) < seconds * 1e9 {
+    fn after(seconds: f64, mut at_once: AtOnce, mut latency: impl FnMut(usize, usize) -> f64) -> usize {
+        let mut in_flight = BinaryHeap::new();
+        let (mut now, mut answered) = (Duration::ZERO, 0);
+        while now.as_secs_f64() < seconds {
             while in_flight.len() < at_once.limit() {
-                let takes = latency(at_once.limit(), answered) * 1e9;
-                in_flight.push(std::cmp::Reverse((now + takes as u64, now)));
+                let takes = Duration::from_secs_f64(latency(at_once.limit(), answered));
+                in_flight.push(Reverse((now + takes, now)));
             }
-            let std::cmp::Reverse((ends, began)) = in_flight.pop().unwrap();
+            let Some(Reverse((ends, began))) = in_flight.pop() else { break };
             (now, answered) = (ends, answered + 1);
-            at_once.ended(Duration::from_nanos(began), Duration::from_nanos(now), 1.0, true);
+            at_once.ended(began, now, 1.0, true);
         }
         at_once.limit()
     }
@@ -169,24 +183,37 @@ mod tests {
         assert!(limit > 200, "{limit}");
     }
 
+    /// Numbers around 1, of a spread as answers have it; those of a seed are always the same.
+    fn noise(seed: u8, spread: f64) -> impl FnMut() -> f64 {
+        let mut rng = TestRng::from_seed(RngAlgorithm::XorShift, &[seed + 1; 16]);
+        move || {
+            // A sum of twelve is nearly normal.
+            let sum: f64 = (0..12).map(|_| f64::from(rng.next_u32()) / f64::from(u32::MAX)).sum();
+            ((sum - 6.0) * spread).exp()
+        }
+    }
+
     #[test]
     fn few_are_enough_where_they_fill_the_line_whatever_the_first_take() {
-        for slow in [0.0, 0.1, 1.0] {
-            // The first answers take longer, and each a little more or less than others.
+        for (seed, slow) in (0..15).zip([0.0, 0.1, 1.0].into_iter().cycle()) {
+            let mut noise = noise(seed, 0.2);
+            // The first answers take longer.
             let latency = |limit: usize, answered: usize| {
                 let first = if answered < 4 { slow } else { 0.0 };
-                first + 0.01 * limit as f64 * (0.9 + 0.02 * (answered * 7 % 11) as f64)
+                first + 0.01 * limit as f64 * noise()
             };
-            let limit = after(20.0, AtOnce::new(4, 192), latency);
-            assert!((4..=8).contains(&limit), "{limit} after {slow}");
+            let limit = after(60.0, AtOnce::new(4, 192), latency);
+            assert!((4..=8).contains(&limit), "{limit} after {slow}, {seed}");
         }
     }
 
     #[test]
     fn many_are_found_from_few_within_seconds() {
-        let latency = |_, answered: usize| 0.3 * (0.7 + 0.06 * (answered * 7 % 11) as f64);
-        let limit = after(3.0, AtOnce::new(4, 192), latency);
-        assert!(limit >= 32, "{limit}");
+        for seed in 0..15 {
+            let mut noise = noise(seed, 0.4);
+            let limit = after(5.0, AtOnce::new(4, 192), |_, _| 0.3 * noise());
+            assert!(limit >= 128, "{limit}, {seed}");
+        }
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub struct Permits {
     began: Instant,
 }
 
-/// The right to send one request, or to have one part under way.
+/// The right to send one request, or to have one part under way. One that is dropped is given back, and
+/// does not count.
 #[derive(Debug)]
 pub struct Permit {
     permit: OwnedSemaphorePermit,

@@ -162,9 +162,9 @@ impl Bucket {
         Spot { bucket: &self.name, key }
     }
 
-    /// Whether bodies need no SHA-256: where the user says so, and where a CRC-64, which is signed, goes with
-    /// them and TLS protects them, or the store checks it. Until it has shown that it does, they are signed whole.
-    /// Stores that know no CRC-64 are old, and some of them refuse what is unsigned.
+    /// Whether bodies from memory need no SHA-256: where the user says so, and where a CRC-64, which is signed,
+    /// goes with them and TLS protects them, or the store checks it. Until it has shown that it does, they are
+    /// signed whole. Stores that know no CRC-64 are old, and some of them refuse what is unsigned.
     pub(super) fn leaves_bodies_unsigned(&self, with_crc: bool) -> bool {
         self.unsigned_payload || with_crc && (self.tls || self.confirms.load(Relaxed))
     }

@@ -129,7 +129,8 @@ impl Bucket {
         .await
     }
 
-    /// Sends a part: its entity tag, and the checksum that the server says. Sent as it is: the caller holds the permit.
+    /// Sends `part`, in memory or streamed: its entity tag, and the checksum that the server says. Sent as it is, for
+    /// the caller holds the permit.
     pub(super) async fn upload(
         &self,
         part: UploadPartInputBuilder,

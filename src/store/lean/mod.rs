@@ -1,6 +1,6 @@
 //! The short way of the calls that a run makes for each object, part and page: CopyObject, GetObject,
-//! PutObject, UploadPart and ListObjectsV2. For every request the SDK works out anew where it goes and how it is signed,
-//! and hands it through some twenty interceptors, which costs more than all else that is done for an object.
+//! PutObject, UploadPart and ListObjectsV2. For every request the SDK works out anew where it goes and how it
+//! is signed, and hands it through some twenty interceptors, which costs more than all else that is done.
 //!
 //! The first request of the SDK's that succeeds teaches its bucket the [`Route`] that it took: where
 //! requests go and how they are signed depends on the bucket, and on nothing else. From then on these calls
@@ -78,7 +78,7 @@ impl Lean {
 }
 
 /// The request of the SDK's for what a PutObject of ours holds.
-fn to_request(client: &Client, input: PutObjectInput) -> PutObjectFluentBuilder {
+fn to_put_request(client: &Client, input: PutObjectInput) -> PutObjectFluentBuilder {
     let request = client.put_object().set_bucket(input.bucket).set_key(input.key).body(input.body);
     request
         .set_checksum_crc64_nvme(input.checksum_crc64_nvme)
@@ -148,7 +148,7 @@ impl Bucket {
     ) -> impl Future<Output = Result<PutObjectOutput, RequestError>> + Send + '_ {
         let failed = |error| translate::<PutObjectError>(Operation::PutObject, error);
         let Some((route, call)) = self.lean.known(&self.lean.put) else {
-            let request = to_request(&self.client, input);
+            let request = to_put_request(&self.client, input);
             let by_sdk = request.customize().interceptor(with_headers(headers)).interceptor(signed);
             return Either::Left(async { by_sdk.send().await }.map_err(failed).boxed());
         };

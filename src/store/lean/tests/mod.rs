@@ -286,8 +286,9 @@ async fn a_part_goes_as_the_sdk_sends_it() {
     let body = Bytes::from_static(b"content");
     let checksum = Checksum::of(&body);
     let trailer = || {
-        let headers = [("content-encoding", "aws-chunked"), ("x-amz-decoded-content-length", "7")];
-        headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+        let named = [("content-encoding", "aws-chunked"), ("x-amz-decoded-content-length", "7")];
+        let trailer = ("x-amz-trailer", "x-amz-checksum-crc64nvme");
+        named.into_iter().chain([trailer]).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     };
     for place in places() {
         for (key, checksums) in [("k", true), ("a b+%é//x", false)] {
@@ -302,9 +303,13 @@ async fn a_part_goes_as_the_sdk_sends_it() {
                         assert_eq!((&sent.etag[..], sent.checksum), ("\"e\"", Some(checksum)));
                     } else {
                         // As a part is that is streamed, but for its body.
+                        let (signed, headers, md5) = match checksums {
+                            true => (Signed::with_trailer(), trailer(), None),
+                            false => (Signed::unsigned(), Vec::new(), Some("md5".to_owned())),
+                        };
                         let part = UploadPartInput::builder().key(key).upload_id(&upload.id).part_number(1);
-                        let part = part.body(ByteStream::from(body.clone()));
-                        bucket.upload(part, Signed::with_trailer(), trailer()).await.unwrap();
+                        let part = part.body(ByteStream::from(body.clone())).set_content_md5(md5);
+                        bucket.upload(part, signed, headers).await.unwrap();
                     }
                 }
                 assert_last_is_same(&wire, &taught, &format!("{place:?} {key} {in_memory}"));
